@@ -1,6 +1,7 @@
 """Display colors of classes: map-like, told apart by eye, and readable on a dark and on a light window.
 
-They say how a class is shown. A mask of colors is read by the colors of its own class table, which stay as they are.
+They say how a class is shown: in the window, in figures and reports, and in files for other programs. A mask of colors
+is read by the colors of its own class table, which stay as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ Classes = Sequence[tuple[str, Color]]
 APART = 12.0
 """Least CIEDE2000 between classes that are told apart at a glance."""
 
+MASK_OPACITY = 0.55
+"""Opacity with which masks are shown at first."""
+
 CONTRAST = 3.0
 """Least contrast (WCAG 2) of a legend's square with the window behind it."""
 
@@ -32,29 +36,31 @@ NOT_SURE: Color = (128, 128, 128)
 """Color of px that people marked as not sure, and of no class."""
 
 NAMED: dict[str, Color] = {
-    "water": (0, 128, 208),
-    "rangeland": (96, 128, 24),
-    "urban": (216, 72, 64),
-    "vehicle": (192, 80, 168),
-    "wetland": (16, 136, 128),
-    "desert": (152, 128, 96),
-    "unknown": (136, 120, 144),
-    "land": (160, 112, 104),
-    "cloud": (88, 120, 136),
-    "building": (216, 64, 104),
-    "vegetation": (104, 136, 112),
-    "shadow": (136, 104, 176),
-    "agriculture": (152, 120, 24),
-    "barren": (168, 104, 56),
-    "shrubland": (120, 120, 80),
-    "forest": (48, 136, 72),
-    "ocean": (72, 112, 255),
-    "snow": (0, 144, 168),
-    "rock": (168, 104, 128),
-    "road": (104, 120, 160),
+    "water": (0, 136, 232),
+    "building": (232, 0, 96),
+    "rangeland": (112, 136, 8),
+    "barren": (184, 88, 48),
+    "shadow": (136, 104, 184),
+    "wetland": (0, 144, 144),
+    "rock": (184, 96, 128),
+    "road": (96, 120, 160),
+    "urban": (232, 40, 48),
+    "agriculture": (160, 112, 0),
+    "forest": (0, 144, 56),
+    "ocean": (88, 96, 248),
+    "vehicle": (192, 80, 176),
+    "snow": (0, 144, 184),
+    "desert": (152, 128, 88),
+    "cloud": (80, 120, 128),
+    "unknown": (136, 104, 136),
+    "shrubland": (104, 120, 72),
+    "vegetation": (80, 144, 112),
+    "land": (168, 120, 104),
 }
-"""Map-like colors, each as different as can be from those before it. Any two are ``APART``, from ``NOT_SURE`` too, and
-each has the ``CONTRAST`` on both themes."""
+"""Map-like colors, each as different as can be from those before it where it is seen through the mask. Any two are
+``APART``, from ``NOT_SURE`` too, and each has the ``CONTRAST`` on both themes. At ``MASK_OPACITY`` over gray, plants
+and soil the first eleven are ``APART`` too, and those of common tables of land cover; of all, the least difference is
+7.9."""
 
 _ALIASES = {
     "water": "river, lake, stream, canal, reservoir, pond, water body, waterbody, open water, inland water",

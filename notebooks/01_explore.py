@@ -144,8 +144,7 @@ figure
 
 # %% [markdown]
 # ## The errors
-# Against the truth of the same region. Blue pixels were missed, red ones found where there is nothing (of class 0,
-# water); violet ones are land called another kind of land.
+# Against the truth of the same region. Each wrong pixel has the color of the class that was predicted.
 
 # %%
 ground_truth = open_ground_truth(scene.ground_truth)

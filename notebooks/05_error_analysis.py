@@ -83,7 +83,7 @@ for pixels, was, predicted in sorted(pairs, reverse=True)[:4]:
 picture, mask, right = image.read(region), segmentation.labels.read(region) - np.uint8(1), ground_truth.read(region)
 figure, axes = plt.subplots(1, len(names), figsize=(12, 6), layout="constrained")
 for index, (name, panel) in enumerate(zip(names, axes, strict=True)):
-    panel.imshow(error_picture(picture, mask, right, positive=index))
+    panel.imshow(error_picture(picture, mask, right, segmentation.class_table, positive=index))
     panel.set_title(name)
     panel.set_axis_off()
 plt.close(figure)
@@ -136,7 +136,7 @@ def doubted(measure, threshold, smallest):
     here = max(np.count_nonzero(value > threshold if measure == "entropy" else value < threshold) - 1, 0)
 
     figure, (left, curve) = plt.subplots(1, 2, figsize=(8, 5.5), layout="constrained", width_ratios=[1, 2])
-    left.imshow(error_picture(picture, mask, right))
+    left.imshow(error_picture(picture, mask, right, segmentation.class_table))
     for y0, x0, y1, x1 in (uncertainty.window for uncertainty in uncertain):
         corner = (x0 - region[1], y0 - region[0])
         left.add_patch(plt.Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor="gold"))

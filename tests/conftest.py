@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
+    from fctl_napari.class_colors import Color
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.jobs.engine import Engine
@@ -352,12 +353,12 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         labels: np.ndarray,
         *,
         names: tuple[str, ...] = ("red", "green", "blue"),
+        colors: Sequence[Color] = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)),
         georeference: Georeference | None = None,
         path: Path | None = None,
         confidence: np.ndarray | None = None,
         image: Pyramid | None = None,
     ) -> Segmentation:
-        colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
         table = ClassTable(classes=tuple(ClassInfo(name=n, color=c) for n, c in zip(names, colors, strict=False)))
         config = tiny_config.model_copy(update={"classes": len(names)})
         blank = np.zeros((*labels.shape, 3), np.uint8)

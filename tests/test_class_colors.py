@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fctl_napari.class_colors import (
     BACKGROUNDS,
     CONTRAST,
     DEEPGLOBE,
+    MASK_OPACITY,
     NAMED,
     NOT_SURE,
     contrast,
@@ -26,6 +28,7 @@ from fctl_napari.class_colors import (
     known_name,
     new_colors,
 )
+from fctl_napari.corrections.provenance import PROVENANCE
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.ngff import label_classes
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -37,14 +40,45 @@ COLORS = st.tuples(*[st.integers(0, 255)] * 3)
 NAMES = st.sampled_from([*NAMED, "river", "Trees", "bare_soil", "class 3", "quarry", "built-up", "dense dune"])
 
 
-def least(colors: list[tuple[int, int, int]]) -> float:
+def least(colors: Iterable[tuple[float, ...]]) -> float:
     """The least difference of any two, by scikit-image alone."""
-    lab = rgb2lab(np.array(colors, float) / 255)
-    return min(float(deltaE_ciede2000(lab[a], lab[b])) for a, b in combinations(range(len(colors)), 2))
+    lab = rgb2lab(np.array(list(colors), float) / 255)
+    return min(float(deltaE_ciede2000(lab[a], lab[b])) for a, b in combinations(range(len(lab)), 2))
 
 
 def test_every_pair_of_named_colors_is_told_apart() -> None:
     assert least([*NAMED.values(), NOT_SURE]) >= APART == 12
+
+
+GROUNDS = {"gray": (128, 128, 128), "plants": (70, 92, 48), "soil": (130, 102, 74)}
+"""What lies under masks."""
+
+TABLES = {
+    "earth": "water, forest, rangeland, agriculture, barren",
+    "aerial": "water, land, road, building, vegetation, unlabeled",
+    "DeepGlobe": "unknown, urban, agriculture, rangeland, forest, water, barren",
+    "LoveDA": "background, building, road, water, barren, forest, agriculture",
+    "OpenEarthMap": "bareland, rangeland, developed, road, tree, water, agriculture land, building",
+}
+"""Common tables of land cover."""
+
+
+def seen(colors: Iterable[tuple[int, int, int]], ground: tuple[int, int, int]) -> list[tuple[float, ...]]:
+    """Colors as a mask of the usual opacity shows them over a ground."""
+    mixed = MASK_OPACITY * np.array(list(colors), float) + (1 - MASK_OPACITY) * np.array(ground)
+    return [tuple(color) for color in mixed.tolist()]
+
+
+@pytest.mark.parametrize("ground", GROUNDS.values(), ids=GROUNDS)
+@pytest.mark.parametrize("names", TABLES.values(), ids=TABLES)
+def test_classes_of_common_tables_are_told_apart_through_the_mask(names: str, ground: tuple[int, int, int]) -> None:
+    assert least(seen([NAMED[known_name(name) or ""] for name in names.split(", ")], ground)) >= APART
+
+
+@pytest.mark.parametrize("ground", GROUNDS.values(), ids=GROUNDS)
+def test_new_classes_are_told_apart_through_the_mask(ground: tuple[int, int, int]) -> None:
+    assert least(seen(new_colors([f"class {k}" for k in range(11)]), ground)) >= APART
+    assert least(seen(NAMED.values(), ground)) >= 7.9
 
 
 def test_every_named_color_is_seen_on_both_themes_of_napari() -> None:
@@ -104,6 +138,10 @@ def test_tables_that_nobody_chose_become_map_like() -> None:
         table = class_table(name)
         assert least([info.color for info in table.displayed()]) >= APART
     assert dict(zip(class_table("deepglobe").names, class_table("deepglobe").colors, strict=True)) == dict(DEEPGLOBE)
+
+
+def test_who_said_a_px_is_exported_in_its_own_colors() -> None:
+    assert PROVENANCE.displayed() == PROVENANCE
 
 
 def test_pure_colors_that_a_user_gave_stay() -> None:

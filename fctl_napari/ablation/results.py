@@ -63,7 +63,7 @@ class Result:
     miou : float
         Mean intersection over union, as in ``Scores``.
     miou_without_class_0 : float or None
-        Mean intersection over union of the classes but the first, or None if there are none.
+        Mean intersection over union of the classes but class 0, as in ``Scores``. None if that is no background.
     f1 : float
         F1, as in ``Scores``.
     accuracy : float

@@ -139,10 +139,11 @@ def train_and_measure(training: Training, share: Share) -> dict[str, Any]:
     figures, facts = card.figures[training.part], card.provenance
     iou = {name: value for name, value in figures["iou"].items() if value is not None}
     others = [value for name, value in iou.items() if name != card.classes.names[0]]
+    known = others if card.classes.background == 0 else []
     parameters = count_parameters(training.network, training.config.frozen)
     return {
         "miou": figures["miou"],
-        "miou_without_class_0": statistics.mean(others) if others else None,
+        "miou_without_class_0": statistics.mean(known) if known else None,
         "f1": figures["f1"],
         "accuracy": figures["accuracy"],
         "iou": iou,

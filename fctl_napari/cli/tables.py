@@ -50,11 +50,12 @@ def show_evaluation(evaluation: Evaluation, corrections: str | None = None) -> N
         table.add_row(name, *map(_figure, values))
     out.print(table)
     scores = evaluation.scores
+    (every, _), *without = scores.mean_ious().items()
     lines = [] if corrections is None else [f"figures of the map with {corrections}: not of the network, as with --raw"]
     lines += [
         f"accuracy {scores.accuracy:.4f} over {scores.pixels} px",
-        f"mIoU {_figure(scores.miou)} of all classes, ignored pixels dropped",
-        f"mIoU {_figure(scores.miou_without_class_0)} without class 0, as GLNet and FCtL count it",
+        f"mIoU {_figure(scores.miou)} of {every}, ignored pixels dropped",
+        *(f"mIoU {_figure(value)} {what}, as GLNet and FCtL count it" for what, value in without),
         f"expected calibration error {_figure(evaluation.calibration.ece())}"
         + ("" if corrections is None else " of the px that nobody painted"),
     ]
@@ -110,7 +111,7 @@ def _columns(lines: Sequence[tuple[str, ...]], right: int = 2) -> None:
 def show_job(rows: Sequence[ImageRow]) -> None:
     """Print a table of the images of a job: shares of the classes, then hectares where images lie on the ground.
 
-    Lines are never wrapped.
+    A caption says that they are those of the predictions. Lines are never wrapped.
     """
     from fctl_napari.evaluation.job_table import ImageRow, readable, shares, sum_of
 
@@ -130,6 +131,12 @@ def show_job(rows: Sequence[ImageRow]) -> None:
         lines.append((f"{row.areas.total}", *figures, seconds, state, image))
         if row.areas.hectares is not None:
             hectares.append((*(f"{area:.2f}" for area in row.areas.hectares.values()), image))
+    what = "px, shares and hectares" if len(hectares) > 1 else "px and shares"
+    out.print(
+        f"{what} of the predicted classes: corrections do not count here; fctl report counts them in one map",
+        highlight=False,
+        soft_wrap=True,
+    )
     _columns(lines, right=len(names) + 3)
     if len(hectares) > 1:
         _columns(hectares, right=len(names))

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
+from fctl_napari.evaluation.ground_areas import EVEN, ground_of
 from fctl_napari.evaluation.ground_truth import Comparable
-from fctl_napari.imagery.geodesy import Ground
-from fctl_napari.imagery.georeference import Georeference, has_rasterio
 from fctl_napari.progress import Progress
-
-EVEN = 0.02
-"""Largest difference of areas of px that is left out of account."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def class_areas(source: Comparable, *, progress: Progress | None = None) -> Clas
         ``progress`` raised it.
     """
     names = source.class_table.names
-    ground = _ground(source.georeference)
+    ground = ground_of(source.georeference)
     counts, square_metres, sure, by_network = np.zeros(256, np.int64), np.zeros(256), 0, 0
     for block in iter_blocks((0, 0, *source.shape), source.labels.chunk, progress=progress):
         labels = source.labels.read(block)
@@ -92,12 +87,3 @@ def class_areas(source: Comparable, *, progress: Progress | None = None) -> Clas
         None if ground is None else {name: float(square_metres[v]) / 1e4 for v, name in enumerate(names, 1)},
         sure / by_network / 255 if by_network else None,
     )
-
-
-def _ground(georeference: Georeference | None) -> Ground | None:
-    if georeference is None or not has_rasterio():
-        return None
-    try:
-        return Ground(georeference)
-    except InputError:
-        return None  # a CRS that PROJ does not know

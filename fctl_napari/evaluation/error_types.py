@@ -52,14 +52,17 @@ COLOR_BLIND = ErrorColors((0, 114, 178), (213, 94, 0), (204, 121, 167), (240, 22
 """Blue, vermillion, reddish purple and yellow of Okabe and Ito's set, which most color-blind people tell apart."""
 
 
-def error_table(positive: int | None = None) -> NDArray[np.uint8]:
+def error_table(positive: int | None = None, background: int | None = None) -> NDArray[np.uint8]:
     """Make the table of kinds of errors by true and predicted class.
 
     Parameters
     ----------
     positive : int or None, optional
-        Class whose misses and false finds are of interest. With None, class 0 counts as the background and every other
-        class as foreground; one foreground class predicted as another is ``CONFUSED``.
+        Class whose misses and false finds are of interest. With None, every class but the background is foreground; one
+        foreground class predicted as another is ``CONFUSED``.
+    background : int or None, optional
+        Class that is the background. With None there is none, and without a class of interest all errors are
+        ``CONFUSED``.
 
     Returns
     -------
@@ -68,7 +71,9 @@ def error_table(positive: int | None = None) -> NDArray[np.uint8]:
     """
     ground_truth, predicted = _indices()
     there, found = (
-        (ground_truth != 0, predicted != 0) if positive is None else (ground_truth == positive, predicted == positive)
+        (ground_truth != background, predicted != background)
+        if positive is None
+        else (ground_truth == positive, predicted == positive)
     )
     wrong = _judged() & (ground_truth != predicted)
     table = np.zeros((256, 256), np.uint8)

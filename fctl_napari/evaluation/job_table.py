@@ -1,4 +1,4 @@
-"""Table of a job over several images: what became of each, and the shares of its classes."""
+"""Table of a job over several images: what became of each, and the shares of its predicted classes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ State = Literal["waiting", "done", "resumed", "failed"]
 
 FIRST = ("image", "state", "result", "px", "confidence", "seconds")
 LAST = "sentence"
+COUNTED = "prediction"
+"""Map whose areas a table holds: corrections do not count."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ImageRow:
     result : str
         Name of its segmentation in the folder of the job. Empty if there is none.
     areas : ClassAreas or None
-        Areas of its classes. None before it is done.
+        Areas of its predicted classes, without corrections. None before it is done.
     seconds : float or None
         Time of the run that finished it, s.
     sentence : str
@@ -59,7 +61,7 @@ class ImageRow:
             "result": self.result or None,
             "seconds": self.seconds,
             "sentence": self.sentence or None,
-            **({} if self.areas is None else areas_json(self.areas)),
+            **({} if self.areas is None else {"map": COUNTED, **areas_json(self.areas)}),
         }
 
     def to_csv(self) -> dict[str, str]:
@@ -74,6 +76,7 @@ class ImageRow:
         texts = {column: readable(text) for column, text in texts.items()}
         texts["seconds"] = "" if self.seconds is None else f"{self.seconds:.1f}"
         if self.areas is not None:
+            texts["map"] = COUNTED
             texts["px"] = str(self.areas.total)
             texts["confidence"] = "" if self.areas.confidence is None else f"{self.areas.confidence:.4f}"
             for name, share in shares(self.areas).items():

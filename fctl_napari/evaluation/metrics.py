@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.evaluation.ground_truth import check_indices
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.model.classes import IGNORE, background_of
+from fctl_napari.words import count_of
 
 
 def confusion_matrix(ground_truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
@@ -61,9 +62,10 @@ class Scores:
     miou : float
         Mean IoU over the classes that are in ground truth or prediction. Pixels that the ground truth ignores are
         dropped.
-    miou_without_class_0 : float
+    miou_without_class_0 : float or None
         The same mean without class 0, as GLNet and FCtL count it: its pixels still count against the other classes.
-        (Their code gives a class that is nowhere an IoU of 0; here it is left out.)
+        (Their code gives a class that is nowhere an IoU of 0; here it is left out.) None where class 0 is no
+        background, see :func:`~fctl_napari.model.classes.background_of`.
     f1 : float
         Mean F1 over the classes of ``miou``.
     accuracy : float
@@ -77,7 +79,7 @@ class Scores:
     precision: dict[str, float]
     recall: dict[str, float]
     miou: float
-    miou_without_class_0: float
+    miou_without_class_0: float | None
     f1: float
     accuracy: float
     pixels: int
@@ -116,11 +118,27 @@ class Scores:
             precision=_by_name(names, _ratio(right, predicted)),
             recall=_by_name(names, _ratio(right, there)),
             miou=mean(iou),
-            miou_without_class_0=mean(iou[1:]),
+            miou_without_class_0=mean(iou[1:]) if background_of(names) == 0 else None,
             f1=mean(f1),
             accuracy=float(right.sum() / total) if total else math.nan,
             pixels=total,
         )
+
+    def mean_ious(self) -> dict[str, float]:
+        """Return the mean IoUs by what is in them.
+
+        Returns
+        -------
+        dict of str to float
+            ``"all 5 classes"``, or ``"the 4 of 5 classes that occur"``; then ``"without background"``, by its name,
+            where class 0 is that.
+        """
+        total, known = len(self.iou), sum(not math.isnan(value) for value in self.iou.values())
+        every = f"all {count_of(total, 'class')}"
+        found = {every if known == total else f"the {known} of {total} classes that occur": self.miou}
+        if self.miou_without_class_0 is not None:
+            found[f"without {next(iter(self.iou))}"] = self.miou_without_class_0
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in model cards, with None for NaN."""

@@ -53,7 +53,7 @@ def write_coco(
     image = {"id": 1, "file_name": image_file(Path(path)).name if path else "", "width": width, "height": height}
     categories = [
         {"id": index + 1, "name": info.name, "supercategory": "", "color": list(info.color)}
-        for index, info in enumerate(segmentation.class_table.scored)
+        for index, info in enumerate(extract.class_table.scored)
     ]
     with rasterio.Env(), atomic_write(out, "w") as file:
         file.write(f'{{"info": {{{JSON_MARK}, "description": {json.dumps(str(segmentation.path.name))}}}')

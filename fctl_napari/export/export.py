@@ -55,10 +55,10 @@ def export(
 ) -> Path:
     """Write the classes of a segmentation for other programs.
 
-    Pixels that were not computed are left out (no class, 255). The file is written whole or not at all, and replaces an
-    earlier export at its path. A style for QGIS lies beside GeoTIFF, GeoJSON and GeoPackage, see ``write_style``.
-    Memory does not grow with the image's height, but polygons that cross from strip to strip are kept until they are
-    whole.
+    Pixels that were not computed are left out (no class, 255). Classes have the colors in which they are shown. The
+    file is written whole or not at all, and replaces an earlier export at its path. A style for QGIS lies beside
+    GeoTIFF, GeoJSON and GeoPackage, see ``write_style``. Memory does not grow with the image's height, but polygons
+    that cross from strip to strip are kept until they are whole.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def export(
         The name does not select the kind, or is taken by something else; an option does not fit the kind; a library is
         missing; the disk is full, or the folder is not writable.
     InputError
-        The region holds no pixel, or the CRS is unknown.
+        The region holds no pixel, the CRS is unknown, or the user's file of colors is damaged.
     """
     out = Path(out)
     kind = check_export(out, kind, simplify=simplify, min_area=min_area)
@@ -125,7 +125,7 @@ def export(
         }
         writers[kind](extract, out, progress)
     if kind in STYLED_KINDS:
-        losses.style = write_style(out, segmentation.class_table, polygons=kind in POLYGON_KINDS)
+        losses.style = write_style(out, extract.class_table, polygons=kind in POLYGON_KINDS)
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.readable import ReadableLabels
-from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
+from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable, shown_classes
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window, require_region
 
@@ -102,6 +103,11 @@ class Extract:
             The region holds no pixel of the image.
         """
         return cls(segmentation, require_region(region, segmentation.shape, segmentation.path))
+
+    @cached_property
+    def class_table(self) -> ClassTable:
+        """The classes, in the colors in which they are shown."""
+        return shown_classes(self.segmentation.class_table)
 
     @property
     def shape(self) -> tuple[int, int]:

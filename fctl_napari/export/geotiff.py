@@ -70,7 +70,7 @@ def write_tiff(extract: Extract, out: Path, progress: Progress | None) -> None:
     OutputError
         A library is missing, the disk is full, or the folder is not writable.
     """
-    table = extract.segmentation.class_table
+    table = extract.class_table
     georeference = extract.georeference
     if georeference is not None:
         require(out, "TIFF files of georeferenced images", "rasterio")

@@ -75,7 +75,7 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
             temporary,
             segmentation.shape,
             chunk=CHUNK,
-            classes=[info.model_dump(mode="json") for info in segmentation.class_table.scored],
+            classes=[info.model_dump(mode="json") for info in extract.class_table.scored],
             attributes={
                 ATTRIBUTE: {
                     "kind": LABELS_KIND,

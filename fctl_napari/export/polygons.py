@@ -179,7 +179,7 @@ def _regions(
 
 def _columns(extract: Extract, ground: Ground | None, outlines: Outlines) -> dict[str, NDArray[Any]]:
     """Return the columns of the regions: the class, and the area of its px (also where the polygon is simplified)."""
-    table = extract.segmentation.class_table
+    table = extract.class_table
     colors = ["#{:02x}{:02x}{:02x}".format(*info.color) for info in table]
     columns = {
         "class": np.array([info.name for info in table], object)[outlines.classes],

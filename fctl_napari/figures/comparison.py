@@ -8,14 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fctl_napari.evaluation.error_types import CONFUSED, FALSE_NEGATIVE, FALSE_POSITIVE, PAPER, error_table
-from fctl_napari.remembered_colors import load_colors
+from fctl_napari.evaluation.error_types import FALSE_NEGATIVE, FALSE_POSITIVE, PAPER, confusion_table, error_table
+from fctl_napari.model.classes import shown_classes
 
 if TYPE_CHECKING:
+    from fctl_napari.class_colors import Color
     from fctl_napari.model.classes import ClassTable
 
 NO_CLASS = (60, 60, 60)
 """Color of pixels without a class."""
+
+IN_CLASS_COLORS = "errors, in the color of the predicted class"
+"""Title of pictures of errors of land cover."""
 
 MAX_SIDE = 2400
 """Longest side of drawn pictures, px; larger ones are subsampled."""
@@ -42,31 +46,18 @@ def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
     return palette[indices]
 
 
-def shown_classes(table: ClassTable) -> ClassTable:
-    """Return a class table in the colors in which its classes are shown, with those that the user chose.
-
-    Parameters
-    ----------
-    table : ClassTable
-        Class table.
-
-    Returns
-    -------
-    ClassTable
-        The same classes.
-
-    Raises
-    ------
-    InputError
-        The user's file of colors is damaged.
-    """
-    return table.displayed(load_colors())
-
-
 def error_picture(
-    image: np.ndarray, mask: np.ndarray, ground_truth: np.ndarray, *, positive: int | None = None
+    image: np.ndarray,
+    mask: np.ndarray,
+    ground_truth: np.ndarray,
+    class_table: ClassTable,
+    *,
+    positive: int | None = None,
 ) -> np.ndarray:
     """Paint the errors over a dimmed gray picture.
+
+    Errors of one class are its misses (blue) and false finds (red). Without one, as in land cover, each error has the
+    color of the class that was predicted.
 
     Parameters
     ----------
@@ -74,22 +65,47 @@ def error_picture(
         RGB.
     mask, ground_truth : ndarray of int [h, w]
         Class indices; pixels where either is 255 are not judged.
+    class_table : ClassTable
+        Names and colors of the classes.
     positive : int or None, optional
-        Class whose misses (blue) and false finds (red) are shown. With None class 0 counts as the background and every
-        other class as foreground, and one foreground class predicted as another is violet.
+        Class whose misses and false finds are shown. None takes the only class beside the background, if there is one.
 
     Returns
     -------
     ndarray of uint8 [h, w, 3]
         RGB.
     """
-    kinds = error_table(positive)[ground_truth, mask]
+    positive = class_table.foreground if positive is None else positive
     gray = image.mean(axis=-1) * 0.6 + 40
     picture = np.repeat(gray[..., None], 3, axis=-1).astype(np.uint8)
+    if positive is None:
+        wrong = confusion_table()[ground_truth, mask] > 0
+        picture[wrong] = colorize(mask, class_table)[wrong]
+        return picture
+    kinds = error_table(positive)[ground_truth, mask]
     picture[kinds == FALSE_NEGATIVE] = PAPER.false_negative
     picture[kinds == FALSE_POSITIVE] = PAPER.false_positive
-    picture[kinds == CONFUSED] = PAPER.confused
     return picture
+
+
+def error_entries(class_table: ClassTable, positive: int | None = None) -> list[tuple[str, Color]]:
+    """Return what the colors of `error_picture` mean beyond those of the classes.
+
+    Parameters
+    ----------
+    class_table : ClassTable
+        Names and colors of the classes.
+    positive : int or None, optional
+        As in `error_picture`.
+
+    Returns
+    -------
+    list of tuple of (str, tuple of 3 int)
+        Names and colors. Empty where errors have the colors of classes.
+    """
+    if positive is None and class_table.foreground is None:
+        return []
+    return [("missed (false negative)", PAPER.false_negative), ("false (false positive)", PAPER.false_positive)]
 
 
 def comparison_figure(
@@ -100,7 +116,7 @@ def comparison_figure(
     *,
     positive: int | None = None,
 ) -> Figure:
-    """Draw the image, the mask, the ground truth and FP/FN with a legend.
+    """Draw the image, the mask, the ground truth and the errors with a legend.
 
     Parameters
     ----------
@@ -129,11 +145,14 @@ def comparison_figure(
         )
     step = max(1, -(-max(mask.shape) // MAX_SIDE))
     image, mask, ground_truth = image[::step, ::step], mask[::step, ::step], ground_truth[::step, ::step]
+    errors = error_entries(class_table, positive)
     pictures = {
         "image": image,
         "mask": colorize(mask, class_table),
         "truth": colorize(ground_truth, class_table),
-        "FP/FN": error_picture(image, mask, ground_truth, positive=positive),
+        "FP/FN" if errors else IN_CLASS_COLORS: error_picture(
+            image, mask, ground_truth, class_table, positive=positive
+        ),
     }
     height, width = mask.shape
     rows, columns = (2, 2) if width > 1.5 * height else (1, 4)
@@ -144,9 +163,6 @@ def comparison_figure(
         axes.set_title(title)
         axes.set_axis_off()
     entries = [(entry.name, entry.color) for entry in shown_classes(class_table).scored]
-    errors = [("false negative", PAPER.false_negative), ("false positive", PAPER.false_positive)]
-    if positive is None and len(class_table.scored) > 2:
-        errors.append(("another class", PAPER.confused))
     handles = [
         Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.3", label=name)
         for name, (red, green, blue) in entries + errors

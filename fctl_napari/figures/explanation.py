@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fctl_napari.figures.comparison import colorize, shown_classes
+from fctl_napari.figures.comparison import colorize
 from fctl_napari.figures.drawing import (
     ATTENTION,
     COLORS,
@@ -30,6 +30,7 @@ from fctl_napari.figures.drawing import (
 )
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.classes import shown_classes
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.network_image import shown_image
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fctl_napari.evaluation.error_types import PAPER
-from fctl_napari.figures.comparison import colorize, error_picture, shown_classes
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.figures.comparison import IN_CLASS_COLORS, colorize, error_entries, error_picture
+from fctl_napari.model.classes import IGNORE, shown_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,15 +75,18 @@ def masks_figure(
             above, below = axes[2 * number : 2 * number + 2, column]
             above.imshow(colorize(mask, class_table), interpolation="nearest")
             above.set_title(title, fontsize="small")
-            below.imshow(error_picture(image, mask, ground_truth), interpolation="nearest")
+            below.imshow(error_picture(image, mask, ground_truth, class_table), interpolation="nearest")
             below.set_title(f"{100 * wrong:.1f} % wrong", fontsize="small")
     entries = [(entry.name, entry.color) for entry in shown_classes(class_table).scored]
-    entries += [("missed", PAPER.false_negative), ("found where there is none", PAPER.false_positive)]
-    entries += [("another class", PAPER.confused)] * (len(class_table.scored) > 2)
+    errors = error_entries(class_table)
+    entries += errors
     handles = [
         Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.3", label=name)
         for name, (red, green, blue) in entries
     ]
     columns = min(len(handles), 2 * width)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
+    meaning = None if errors else f"below: {IN_CLASS_COLORS}"
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize="small", title=meaning
+    )
     return figure

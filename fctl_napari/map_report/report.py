@@ -19,13 +19,14 @@ from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
 from fctl_napari.evaluation.domain import ResultDomain, domain_facts, domain_of_result
 from fctl_napari.evaluation.error_regions import THRESHOLDS, find_uncertain
 from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.evaluation.ground_areas import area_text, area_unit
 from fctl_napari.evaluation.ground_truth import GroundTruth
 from fctl_napari.evaluation.point_sample import count_classes
-from fctl_napari.figures.comparison import shown_classes
 from fctl_napari.imagery.ground_size import ground_size, length_words
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.map_report.counts import ReportCounts, count_map
 from fctl_napari.map_report.picture import map_figure
+from fctl_napari.model.classes import shown_classes
 from fctl_napari.model.model_card import read_card
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of, take_georeference
@@ -37,8 +38,6 @@ REGIONS = 5
 """Number of uncertain regions that are listed."""
 LONGEST_CRS = 40
 """Longest CRS under the picture, characters. A longer one is WKT, and stands at the end."""
-LARGE = 10_000
-"""Hectares from which on areas are given in km²."""
 LIBRARIES = ("numpy", "torch", "zarr", "napari", "rasterio")
 """Libraries whose versions are given."""
 
@@ -171,9 +170,9 @@ def _areas(source: Segmentation | FinalMap, counts: ReportCounts, areas: ClassAr
     columns = [[f"{px:,}" for px in counts.pixels.tolist()], [f"{100 * share:.2f} %" for share in shares.tolist()]]
     header = ["class", "px", "share"]
     if areas.hectares is not None:
-        unit, factor = _unit(areas.hectares)
+        unit, factor = area_unit(sum(areas.hectares.values()))
         header.append(unit)
-        columns.append([f"{areas.hectares[name] * factor:,.2f}" for name in names])
+        columns.append([area_text(areas.hectares[name] * factor) for name in names])
     rows = tuple(zip(names, *columns, strict=True))
     said = [f"{total:,} px have a class; shares are of these."]
     if counts.without_class:
@@ -222,8 +221,9 @@ def _accuracy(
     found = evaluate(source, ground_truth, boundary_px=None, progress=progress)
     scores = found.scores
     said += [
-        f"Compared with {ground_truth_name} on {scores.pixels:,} px: accuracy {_share(scores.accuracy)}, mIoU "
-        f"{_share(scores.miou)}.",
+        f"Compared with {ground_truth_name} on {scores.pixels:,} px: accuracy {_share(scores.accuracy)}"
+        + "".join(f", mIoU of {what} {_share(value)}" for what, value in scores.mean_ious().items())
+        + ".",
         "Every px with a known class counts, so that there is no error of sampling, and no interval.",
     ]
     rows = tuple(
@@ -266,7 +266,7 @@ def _by_points(source: Segmentation | FinalMap, found: PointEstimate, areas: Cla
     if areas.hectares is not None and areas.even_hectares is None:
         said.append("Shares are of px, whose areas differ too much from class to class to be shares of area.")
     if areas.hectares is not None and areas.even_hectares is not None:
-        unit, factor = _unit(areas.hectares)
+        unit, factor = area_unit(sum(areas.hectares.values()))
         values, widths = found.of(areas.even_hectares * factor)
         header.append(unit)
         columns.append([f"{v:,.2f} ± {w:,.2f}" for v, w in zip(values.tolist(), widths.tolist(), strict=True)])
@@ -358,11 +358,6 @@ def _version(name: str) -> str | None:
 
 def _colors(source: Segmentation | FinalMap) -> tuple[Color, ...]:
     return tuple(info.color for info in shown_classes(source.class_table).scored)
-
-
-def _unit(hectares: dict[str, float]) -> tuple[str, float]:
-    """Return the unit in which areas are given, and by what hectares are multiplied."""
-    return ("km²", 0.01) if sum(hectares.values()) >= LARGE else ("hectares", 1.0)
 
 
 def _share(value: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fctl_napari.class_colors import DEEPGLOBE, INRIA, Color, display_colors, new_colors
 from fctl_napari.errors import InputError
+from fctl_napari.remembered_colors import load_colors
 
 NOT_COMPUTED = 0
 """Value of label files and layers where nothing has been computed or labeled; value k + 1 is class k."""
@@ -19,6 +20,24 @@ NOT_SURE = 255
 
 IGNORE = 255
 """Value of exported masks and ground-truth images (class indices) where there is no class."""
+
+BACKGROUND_NAMES = frozenset(
+    (
+        "background",
+        "clutter/background",
+        "ignore",
+        "ignored",
+        "no data",
+        "nodata",
+        "nothing",
+        "undefined",
+        "unknown",
+        "unlabeled",
+        "unlabelled",
+        "void",
+    )
+)
+"""Names by which a table says that a class is what the other classes are not."""
 
 
 class ClassInfo(BaseModel):
@@ -78,6 +97,16 @@ class ClassTable(BaseModel):
     def names(self) -> tuple[str, ...]:
         """Names of the scored classes."""
         return tuple(c.name for c in self.scored)
+
+    @property
+    def background(self) -> int | None:
+        """Index of the scored class that is the background, see :func:`background_of`."""
+        return background_of(self.names)
+
+    @property
+    def foreground(self) -> int | None:
+        """Index of the only scored class beside the background, see :func:`foreground_of`."""
+        return foreground_of(self.names)
 
     @property
     def colors(self) -> list[tuple[int, int, int]]:
@@ -168,6 +197,62 @@ class ClassTable(BaseModel):
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: is not a class table ({reason}); see sample_data/classes.json.") from error
+
+
+def background_of(names: Sequence[str]) -> int | None:
+    """Find the class that is the background.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of class 0, 1, ...
+
+    Returns
+    -------
+    int or None
+        Index of the first class whose name says so, in any case: one of ``BACKGROUND_NAMES``. None if there is none, as
+        in a table of land cover.
+    """
+    words = (" ".join(name.casefold().replace("_", " ").replace("-", " ").split()) for name in names)
+    return next((index for index, name in enumerate(words) if name in BACKGROUND_NAMES), None)
+
+
+def foreground_of(names: Sequence[str]) -> int | None:
+    """Find the only class beside the background.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of class 0, 1, ...
+
+    Returns
+    -------
+    int or None
+        Index of the class. None without a background, and where several classes are beside it.
+    """
+    background = background_of(names)
+    return None if background is None or len(names) != 2 else 1 - background
+
+
+def shown_classes(table: ClassTable) -> ClassTable:
+    """Return a class table in the colors in which its classes are shown, with those that the user chose.
+
+    Parameters
+    ----------
+    table : ClassTable
+        Class table.
+
+    Returns
+    -------
+    ClassTable
+        The same classes.
+
+    Raises
+    ------
+    InputError
+        The user's file of colors is damaged.
+    """
+    return table.displayed(load_colors())
 
 
 def class_table(classes: str) -> ClassTable:

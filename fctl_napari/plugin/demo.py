@@ -35,7 +35,7 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
     """Show the main job: napari with the sample scene, segmented afresh while one looks.
 
     With a display the window stays open until it is closed. Without one (Linux) the same runs on a virtual display,
-    leaves ``screenshot.png`` (the window) and ``figure.png`` (image | mask | ground truth | FP/FN) in ``out_dir``, and
+    leaves ``screenshot.png`` (the window) and ``figure.png`` (image | mask | ground truth | errors) in ``out_dir``, and
     prints the mIoU over the test bands and both paths.
 
     Parameters
@@ -193,7 +193,7 @@ def _score(result: Path) -> float:
 
 
 def _save_figure(result: Path, path: Path) -> None:
-    """Draw image | mask | ground truth | FP/FN of the part of the widest test band where the classes are most mixed."""
+    """Draw image, mask, ground truth and errors where the classes of the widest test band are most mixed."""
     from fctl_napari.figures.comparison import comparison_figure
     from fctl_napari.imagery.labels.ground_truth import open_ground_truth
     from fctl_napari.imagery.open import open_image

@@ -65,17 +65,32 @@ def test_a_class_that_may_hide_behind_255_is_pointed_out(
         assert "were not scored" not in fctl("evaluate", store, *words)[2]
 
 
+def test_the_mean_without_the_background_is_named(
+    fctl: Fctl, make_segmentation: Callable, ground_truth: Path, tmp_path: Path
+) -> None:
+    labels = np.ones((200, 300), np.uint8)
+    labels[20:40, 30:90] = 2
+    store = make_segmentation(labels, names=("unknown", "green", "blue"), path=tmp_path / "unknown.fctl.ome.zarr")
+    code, out, err = fctl("evaluate", store.path, ground_truth, "--json", tmp_path / "f.json")
+    assert code == 0, err
+    mean = (1000 / 1200 + 0) / 2
+    assert f"mIoU {mean:.4f} without unknown, as GLNet and FCtL count it" in out
+    assert json.loads((tmp_path / "f.json").read_text())["miou_without_class_0"] == pytest.approx(mean)
+
+
 def test_evaluate(fctl: Fctl, store: Path, ground_truth: Path, tmp_path: Path) -> None:
     table, figures, picture = tmp_path / "t.csv", tmp_path / "f.json", tmp_path / "f.png"
     files = ("--csv", table, "--json", figures, "--figure", picture)
     code, out, err = fctl("evaluate", store, ground_truth, "--boundary", 3, *files)
     assert code == 0, err
-    for word in ("precision", "recall", "boundary IoU", "without class 0", "calibration error", "bands of 3 px"):
+    for word in ("precision", "recall", "boundary IoU", "of all 3 classes", "calibration error", "bands of 3 px"):
         assert word in out
+    assert "without" not in out  # red is no background
     rows = list(csv.reader(table.read_text().splitlines()))
     assert rows[2][0] == "green"
     assert float(rows[2][1]) == pytest.approx(1000 / 1200)
     document = json.loads(figures.read_text())
+    assert "miou_without_class_0" not in document
     assert document["confusion"] == [[200 * 300 - 5000 - 200, 200, 0], [0, 1000, 0], [4000, 0, 0]]
     assert document["boundary_px"] == 3
     assert "context_reliance" in document

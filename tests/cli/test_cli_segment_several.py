@@ -87,6 +87,8 @@ def test_a_folder_is_segmented_and_counted(job: Callable[..., Any], tiles: Path,
         assert (text["red ha"] == "") == (ground is None)
         assert (row["state"], row["sentence"]) == ("done", None)
         assert row["seconds"] > 0
+        assert row["map"] == text["map"] == "prediction"
+    assert "px, shares and hectares of the predicted classes: corrections do not count here" in outcome.out
     assert told["all"]["px"] == sum(row["px"] for row in told["images"])
     assert "red, ha" in outcome.out
     assert all(line in outcome.out for line in (str(tiles / "a.tif"), "  all\n"))

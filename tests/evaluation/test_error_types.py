@@ -35,15 +35,17 @@ def columns(pixels: list[tuple[int, int, int]]) -> list[np.ndarray]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(pixels=PIXELS, positive=st.sampled_from([None, 0, 1, 3]))
-def test_errors_are_misses_and_false_finds(pixels: list[tuple[int, int, int]], positive: int | None) -> None:
+@given(pixels=PIXELS, positive=st.sampled_from([None, 0, 1, 3]), background=st.sampled_from([None, 0, 2]))
+def test_errors_are_misses_and_false_finds(
+    pixels: list[tuple[int, int, int]], positive: int | None, background: int | None
+) -> None:
     ground_truth, predicted, other = columns(pixels)
-    found = by_table(error_table(positive))(ground_truth, predicted, other)
+    found = by_table(error_table(positive, background))(ground_truth, predicted, other)
     for was, says, kind in zip(ground_truth.tolist(), predicted.tolist(), found.tolist(), strict=True):
         if was == says or 255 in (was, says):
             expected = NOTHING
         elif positive is None:
-            expected = FALSE_NEGATIVE if says == 0 else FALSE_POSITIVE if was == 0 else CONFUSED
+            expected = FALSE_NEGATIVE if says == background else FALSE_POSITIVE if was == background else CONFUSED
         else:
             expected = FALSE_NEGATIVE if was == positive else FALSE_POSITIVE if says == positive else NOTHING
         assert kind == expected

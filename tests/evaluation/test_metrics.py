@@ -29,7 +29,7 @@ def test_figures_equal_scikit_learns(seed: int, classes: int) -> None:
     kept = ground_truth != 255
     t, p = ground_truth[kept], prediction[kept]
     matrix = confusion_matrix(ground_truth, prediction, classes)
-    names = [f"c{k}" for k in range(classes)]
+    names = ["background", *(f"c{k}" for k in range(1, classes))]
     scores = Scores.from_confusion(matrix, names)
     np.testing.assert_array_equal(matrix, oracle.confusion_matrix(t, p, labels=range(classes)))
     np.testing.assert_allclose(list(scores.iou.values()), oracle.jaccard_score(t, p, average=None))
@@ -63,14 +63,25 @@ def test_matrices_of_parts_add_up(seed: int, cut: int) -> None:
 def test_absent_class_does_not_count() -> None:
     ground_truth = np.array([0, 0, 1, 1], np.uint8)
     prediction = np.array([0, 1, 1, 1], np.uint8)
-    scores = Scores.from_confusion(confusion_matrix(ground_truth, prediction, 3), ["a", "b", "c"])
+    scores = Scores.from_confusion(confusion_matrix(ground_truth, prediction, 3), ["unknown", "b", "c"])
     assert scores.miou == pytest.approx((1 / 2 + 2 / 3) / 2)
     for by_class in (scores.iou, scores.f1_by_class, scores.precision, scores.recall):
         assert math.isnan(by_class["c"])
     assert scores.miou_without_class_0 == pytest.approx(2 / 3)
+    assert scores.mean_ious() == {
+        "the 2 of 3 classes that occur": scores.miou,
+        "without unknown": scores.miou_without_class_0,
+    }
     document = json.loads(json.dumps(scores.to_json(), allow_nan=False))
     assert document["iou"]["c"] is None
     assert set(document) == {"miou", "accuracy", "f1", "iou"}
+
+
+@pytest.mark.parametrize("names", [("water", "forest"), ("class 0", "class 1"), ("road", "background")])
+def test_no_class_is_left_out_where_class_0_is_no_background(names: tuple[str, str]) -> None:
+    scores = Scores.from_confusion(np.array([[3, 1], [0, 4]]), names)
+    assert scores.miou_without_class_0 is None
+    assert scores.mean_ious() == {"all 2 classes": pytest.approx((0.75 + 0.8) / 2)}
 
 
 def test_a_class_missed_or_invented() -> None:

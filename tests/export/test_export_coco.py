@@ -17,6 +17,7 @@ from fctl_napari.errors import OutputError
 from fctl_napari.export.coco import write_coco
 from fctl_napari.export.export import export
 from fctl_napari.export.extract import Extract
+from fctl_napari.model.classes import numbered_classes
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytest.importorskip("rasterio")
@@ -48,7 +49,7 @@ def test_pycocotools_sees_the_mask(tmp_path_factory: pytest.TempPathFactory, lab
         shape=labels.shape,
         path=Path("store"),
         image_path=None,
-        class_table=SimpleNamespace(scored=()),
+        class_table=numbered_classes(2),
     )
     out = tmp_path_factory.mktemp("coco") / "out.coco.json"
     write_coco(Extract.of(store, None), out, min_area=0, progress=None)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from io import BytesIO
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def test_reliability_takes_the_theme_s_ink(evaluation: Evaluation) -> None:
 def test_figure_is_drawn_and_saved(evaluation: Evaluation, tmp_path: Path) -> None:
     figure = evaluation_figure(evaluation, "land")
     classes, confusion, reliability = figure.axes
-    assert "without class 0" in classes.get_title()
+    assert classes.get_title() == f"mIoU of the 2 of 3 classes that occur {evaluation.scores.miou:.4f}"
+    void = dataclasses.replace(evaluation, names=("void", "wood", "sand"), boundary_iou=None)
+    title = evaluation_figure(void, "land").axes[0].get_title()
+    assert f"without void {void.scores.iou['wood']:.4f}" in title
     assert [text.get_text() for text in classes.get_legend().get_texts()] == ["IoU", "F1", "boundary IoU, 15 px"]
     assert confusion.get_title().startswith("accuracy")
     assert reliability.get_title().startswith("ECE")

@@ -163,7 +163,7 @@ def test_masks_stand_above_their_errors(number: int, make_rgb: Callable[..., np.
         ]
         assert below.get_title() == f"{100 * (mask != ground_truth)[1:].mean():.1f} % wrong"
         np.testing.assert_array_equal(
-            np.asarray(below.images[0].get_array()), error_picture(picture, mask, ground_truth)
+            np.asarray(below.images[0].get_array()), error_picture(picture, mask, ground_truth, TABLE)
         )
     with pytest.raises(ValueError, match="of the size of image and ground truth"):
         masks_figure(picture, {}, ground_truth, TABLE)

@@ -7,7 +7,27 @@ from pathlib import Path
 import pytest
 
 from fctl_napari.errors import InputError
-from fctl_napari.model.classes import ClassTable, class_table, numbered_classes
+from fctl_napari.model.classes import ClassInfo, ClassTable, class_table, numbered_classes
+
+
+@pytest.mark.parametrize(
+    ("names", "background", "foreground"),
+    [
+        (("background", "building"), 0, 1),
+        (("Building", "Back_ground"), None, None),
+        (("road", "No-Data"), 1, 0),
+        (("Unknown", "urban", "water"), 0, None),
+        (("water", "forest"), None, None),
+        (("class 0", "class 1"), None, None),
+    ],
+)
+def test_a_class_is_the_background_only_where_its_name_says_so(
+    names: tuple[str, ...], background: int | None, foreground: int | None
+) -> None:
+    table = ClassTable.model_validate({"classes": [{"name": name, "color": (0, 0, k)} for k, name in enumerate(names)]})
+    assert (table.background, table.foreground) == (background, foreground)
+    ignored = [*table, ClassInfo(name="void", color=(1, 1, 1), ignored=True)]
+    assert ClassTable(classes=tuple(ignored)).background == background  # what is not scored is no class beside others
 
 
 def test_class_tables(tmp_path: Path) -> None:

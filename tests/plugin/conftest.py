@@ -74,6 +74,22 @@ def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
     return convert(pyramid_from_array(earth_crop[:112], name="scene"), folder / "scene.ome.zarr", chunk=256)
 
 
+@pytest.fixture
+def place_on_ground(tmp_path: Path, earth_crop: np.ndarray) -> Callable[..., Path]:
+    """``place_on_ground(georeference, rows)``: the upper rows of the crop as an OME-Zarr that lies on the ground."""
+    from fctl_napari.imagery.array_pyramid import pyramid_from_array
+    from fctl_napari.imagery.convert import convert
+    from fctl_napari.imagery.georeference import Georeference
+
+    def place(georeference: Georeference, rows: int = 300) -> Path:
+        pyramid = pyramid_from_array(earth_crop[:rows], name="scene", georeference=georeference)
+        folder = tmp_path / "ground"
+        folder.mkdir()
+        return convert(pyramid, folder / "scene.ome.zarr", chunk=256)
+
+    return place
+
+
 @pytest.fixture(scope="session")
 def load_ahead() -> Iterator[Callable[[Any], None]]:
     """Spare each window the network that its form shows at first; what is spared is at hand."""

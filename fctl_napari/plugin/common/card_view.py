@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.errors import FctlError
+from fctl_napari.evaluation.ground_areas import area_text, area_unit
 from fctl_napari.plugin.common.class_display import class_colors, displayed
 from fctl_napari.plugin.common.notify import report
 
@@ -151,7 +152,7 @@ class CardView(QFrame):
 
 
 class Legend(QWidget):
-    """Classes with their colors, and the share of the segmented area that each takes.
+    """Classes with their colors, the share of the segmented px that each takes, and its area on the ground.
 
     Parameters
     ----------
@@ -169,10 +170,12 @@ class Legend(QWidget):
         self._bars: list[QProgressBar] = []
         self._swatches: dict[str, QToolButton] = {}
         self._shares: list[QLabel] = []
+        self._areas: list[QLabel] = []
         self.setToolTip(
-            "Share of each class in the part that is segmented so far, counted on the coarsest level of the result "
-            "(every n-th pixel both ways)."
+            "Share of each class in the pixels that are segmented so far, and its area where the image says how large "
+            "they are on the ground. Both are counted on the coarsest level of the result (every n-th pixel both ways)."
         )
+        self.show_classes(())
         class_colors().changed.connect(self._recolor)
 
     def show_classes(self, classes: tuple[ClassInfo, ...]) -> None:
@@ -187,24 +190,29 @@ class Legend(QWidget):
             item = self._grid.takeAt(0)
             if item is not None and item.widget() is not None:
                 item.widget().deleteLater()
-        self._bars, self._shares, self._swatches = [], [], {}
-        for row, info in enumerate(classes):
+        self._bars, self._shares, self._areas, self._swatches = [], [], [], {}
+        self._head, self._unit = _right("of the segmented px"), _right("")
+        self._head.hide()
+        self._grid.addWidget(self._head, 0, 1, 1, 3)
+        self._grid.addWidget(self._unit, 0, 4)
+        for row, info in enumerate(classes, 1):
             bar = QProgressBar()
             bar.setRange(0, 1000)
             bar.setTextVisible(False)
             bar.setFixedHeight(8)
+            bar.setMinimumWidth(24)  # the dock is narrow, and areas stand beside it
             bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             color = self._swatches[info.name] = QToolButton()
             color.setAutoRaise(True)
             color.setToolTip(f"Choose the color of {info.name}. It is remembered for all images.")
             color.clicked.connect(lambda _checked=False, name=info.name: self._ask_color(name))
-            share = QLabel("-")
-            share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            share, area = _right("-"), _right("")
             share.setMinimumWidth(48)
-            for column, widget in enumerate((color, QLabel(info.name), bar, share)):
+            for column, widget in enumerate((color, QLabel(info.name), bar, share, area)):
                 self._grid.addWidget(widget, row, column)
             self._bars.append(bar)
             self._shares.append(share)
+            self._areas.append(area)
             self._recolor(info.name, info.color)
 
     def _recolor(self, name: str, color: tuple[int, int, int]) -> None:
@@ -223,15 +231,22 @@ class Legend(QWidget):
             except FctlError as error:
                 report(error, self)
 
-    def show_shares(self, shares: list[float]) -> None:
-        """Show the shares of the classes.
+    def show_shares(self, shares: list[float], hectares: list[float] | None = None) -> None:
+        """Show the shares of the classes, and their areas.
 
         Parameters
         ----------
         shares : list of float
             Shares, 0..1 by class index. All 0 means that nothing is segmented yet.
+        hectares : list of float or None, optional
+            Areas, hectares by class index. None where they are unknown.
         """
         known = sum(shares) > 0
+        unit, factor = ("", 0.0) if hectares is None or not known else area_unit(sum(hectares))
+        self._head.setVisible(known)
+        self._unit.setText(unit)
+        for label, area in zip(self._areas, hectares or [0.0] * len(shares), strict=True):
+            label.setText(area_text(area * factor) if unit else "")
         for bar, label, share in zip(self._bars, self._shares, shares, strict=True):
             set_value(bar, round(share * 1000))
             label.setText(f"{share:.1%}" if known else "-")
@@ -240,3 +255,15 @@ class Legend(QWidget):
     def shares(self) -> list[str]:
         """The shares as shown, by class index."""
         return [label.text() for label in self._shares]
+
+    @property
+    def areas(self) -> list[str]:
+        """The areas as shown, by class index, with their unit. Empty where they are unknown."""
+        return [f"{label.text()} {self._unit.text()}" for label in self._areas if label.text()]
+
+
+def _right(text: str) -> QLabel:
+    """Return a label of text at its right."""
+    label = QLabel(text)
+    label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    return label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
@@ -11,6 +11,9 @@ from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.common.card_view import color_icon
 from fctl_napari.plugin.common.class_display import class_colors, displayed
 from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
+
+ONE_LINE = 24
+"""Number of characters that fit beside a button."""
 
 MOST_KEYS = 9
 
@@ -94,7 +97,9 @@ class ClassButtons(QWidget):
             button.setToolTip(f"{what} (key {key} on the edit window)." if key else f"{what}.")
             area = QLabel("-")
             area.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            area.setToolTip("Pixels corrected so far.")
+            area.setToolTip(
+                "Pixels corrected so far, and their area where the image says how large they are on the ground."
+            )
             self._group.addButton(button, label)
             self._grid.addWidget(button, row, 0)
             self._grid.addWidget(area, row, 1)
@@ -122,14 +127,18 @@ class ClassButtons(QWidget):
             self._group.checkedButton().setChecked(False)
             self._group.setExclusive(True)
 
-    def show_areas(self, areas: Mapping[str, int]) -> None:
+    def show_areas(self, areas: Mapping[str, int], words: Callable[[int], str]) -> None:
         """Show the painted areas.
 
         Parameters
         ----------
         areas : mapping of str to int
             Painted px by the name of the class.
+        words : callable
+            Function of a number of px that returns what they cover on the ground, to follow it.
         """
         for name, label in self._areas.items():
             pixels = areas.get(name, 0)
-            label.setText(f"{pixels:,} px" if pixels else "-")
+            text = f"{pixels:,} px{words(pixels)}" if pixels else "-"
+            label.setWordWrap(len(text) > ONE_LINE)  # the dock is narrow
+            label.setText(text)

@@ -10,6 +10,8 @@ from qtpy.QtGui import QColor, QShowEvent
 from qtpy.QtWidgets import QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.evaluation.acquisition import Suggestion
+from fctl_napari.evaluation.ground_areas import area_words
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.form_layout import button
@@ -44,9 +46,14 @@ class NextTable(Rows[Suggestion]):
         super().__init__(("Called", "Gain", "px", "Entropy"), (1, 2, 3))
         self._skipped: Collection[Suggestion] = ()
         self._table: ClassTable | None = None
+        self._georeference: Georeference | None = None
 
     def show(
-        self, suggestions: Sequence[Suggestion], skipped: Collection[Suggestion], table: ClassTable | None
+        self,
+        suggestions: Sequence[Suggestion],
+        skipped: Collection[Suggestion],
+        table: ClassTable | None,
+        georeference: Georeference | None = None,
     ) -> None:
         """Show suggestions.
 
@@ -58,8 +65,11 @@ class NextTable(Rows[Suggestion]):
             Those of them that are skipped.
         table : ClassTable or None
             The classes that they refer to.
+        georeference : Georeference or None, optional
+            Georeference of the image, if it has one.
         """
         self._skipped, self._table = skipped, None if table is None else displayed(table)
+        self._georeference = georeference
         self.show_rows(suggestions)
 
     def skipped(self, at: int) -> bool:
@@ -91,7 +101,8 @@ class NextTable(Rows[Suggestion]):
         if role == Qt.ItemDataRole.ToolTipRole:
             y, x = one.region.point
             factors = f"entropy {one.entropy:.2f} x rarity {one.rarity:.2f} x size {one.size:.2f}"
-            return f"gain {one.gain:.3f} = {factors}; at row {y}, column {x} (px)"
+            covered = area_words(one.region.pixels, self._georeference, one.region.window)
+            return f"gain {one.gain:.3f} = {factors}; {one.region.pixels:,} px{covered}; at row {y}, column {x} (px)"
         return super().data(index, role)
 
 
@@ -157,7 +168,11 @@ class NextPage(QWidget):
         return None if self._gone else self.table.rows[self._at]
 
     def show_suggestions(
-        self, suggestions: Sequence[Suggestion], skipped: Collection[Suggestion], table: ClassTable | None
+        self,
+        suggestions: Sequence[Suggestion],
+        skipped: Collection[Suggestion],
+        table: ClassTable | None,
+        georeference: Georeference | None = None,
     ) -> None:
         """List suggestions.
 
@@ -171,9 +186,11 @@ class NextPage(QWidget):
             Those of them that are skipped.
         table : ClassTable or None
             The classes that they refer to.
+        georeference : Georeference or None, optional
+            Georeference of the image, if it has one.
         """
         before = self.current
-        self.table.show(suggestions, skipped, table)
+        self.table.show(suggestions, skipped, table, georeference)
         if before is not None:
             points = [one.region.point for one in suggestions]
             self._gone = before.region.point not in points

@@ -10,6 +10,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QTableView, QWidget
 
 from fctl_napari.corrections.regions import CorrectedRegion
+from fctl_napari.evaluation.ground_areas import area_words
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.tables import Rows, dress_table
@@ -27,8 +29,14 @@ class CorrectedTable(Rows[CorrectedRegion]):
     def __init__(self) -> None:
         super().__init__(("Painted", "px", "By"), (1,))
         self._table: ClassTable | None = None
+        self._georeference: Georeference | None = None
 
-    def show(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
+    def show(
+        self,
+        regions: Sequence[CorrectedRegion],
+        table: ClassTable | None,
+        georeference: Georeference | None = None,
+    ) -> None:
         """Show regions, the largest first.
 
         Parameters
@@ -37,8 +45,11 @@ class CorrectedTable(Rows[CorrectedRegion]):
             The regions.
         table : ClassTable or None
             The classes of the corrections.
+        georeference : Georeference or None, optional
+            Georeference of the image, if it has one.
         """
         self._table = None if table is None else displayed(table)
+        self._georeference = georeference
         self.show_rows(sorted(regions, key=lambda region: (-region.pixels, region.point)))
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -51,7 +62,10 @@ class CorrectedTable(Rows[CorrectedRegion]):
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
             return QColor(*shares[0][1])
         if role == Qt.ItemDataRole.ToolTipRole:
-            parts = ", ".join(f"{name} {pixels:,} px" for name, _, pixels in shares)
+            parts = ", ".join(
+                f"{name} {pixels:,} px{area_words(pixels, self._georeference, region.window)}"
+                for name, _, pixels in shares
+            )
             return f"{parts}; at row {region.point[0]}, column {region.point[1]} (px)"
         return super().data(index, role)
 
@@ -87,7 +101,12 @@ class CorrectedView(QTableView):
         dress_table(self, self.table, TIP, (130, 70, 60), 140)
         self.clicked.connect(self._clicked)
 
-    def show_regions(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
+    def show_regions(
+        self,
+        regions: Sequence[CorrectedRegion],
+        table: ClassTable | None,
+        georeference: Georeference | None = None,
+    ) -> None:
         """List regions.
 
         The one that is chosen stays so if it is still there.
@@ -98,10 +117,12 @@ class CorrectedView(QTableView):
             The regions.
         table : ClassTable or None
             The classes of the corrections.
+        georeference : Georeference or None, optional
+            Georeference of the image, if it has one.
         """
         at = self.currentIndex().row()
         before = self.table.rows[at] if 0 <= at < len(self.table.rows) else None
-        self.table.show(regions, table)
+        self.table.show(regions, table, georeference)
         for row, region in enumerate(self.table.rows):
             if before is not None and region.point == before.point:
                 self.selectRow(row)

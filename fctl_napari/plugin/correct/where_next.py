@@ -192,7 +192,8 @@ class WhereNext(QObject):
         listed = self._listed
         assert listed is not None
         skipped = {one for one in listed.suggestions if listed.marks.of(one.region) is not None}
-        self._page.show_suggestions(listed.suggestions, skipped, listed.segmentation.class_table)
+        georeference = listed.segmentation.georeference
+        self._page.show_suggestions(listed.suggestions, skipped, listed.segmentation.class_table, georeference)
         left = len(listed.suggestions) - len(skipped)
         first = "the first " if len(listed.suggestions) == MOST else ""
         text = f"{first}{count_of(left, 'region')} to correct" + (f", {len(skipped):,} skipped" if skipped else "")

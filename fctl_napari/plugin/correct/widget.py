@@ -16,6 +16,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.errors import Cancelled, InputError, OtherImageError
 from fctl_napari.evaluation.acquisition import Suggestion
+from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
@@ -43,7 +44,7 @@ from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.windows import IntWindow
+from fctl_napari.windows import IntWindow, Window
 from fctl_napari.words import count_of
 
 PRESS = "Press Edit here to paint where you look."
@@ -406,7 +407,7 @@ class CorrectWidget(DockedWidget):
 
     def _show_state(self, state: State) -> None:
         before, self._areas = _classes_present(self._areas), state.areas
-        self.form.classes.show_areas(state.areas)
+        self.form.classes.show_areas(state.areas, self._on_ground)
         self.form.undo.setEnabled(state.can_undo)
         self.form.redo.setEnabled(state.can_redo)
         self._show_saved()
@@ -459,12 +460,18 @@ class CorrectWidget(DockedWidget):
         corrections = self.corrections
         if corrections is None:
             return
-        self.form.regions.show_regions(regions, corrections.class_table)
+        self.form.regions.show_regions(regions, corrections.class_table, corrections.georeference)
         pixels = sum(region.pixels for region in regions)
         share = pixels / (corrections.shape[0] * corrections.shape[1])
-        self.form.summary.setText(
-            f"{count_of(len(regions), 'corrected region')}, {pixels:,} px ({share:.2%} of the image)" if regions else ""
-        )
+        covered = f"{pixels:,} px{self._on_ground(pixels)} ({share:.2%} of the image's px)"
+        self.form.summary.setText(f"{count_of(len(regions), 'corrected region')}, {covered}" if regions else "")
+
+    def _on_ground(self, pixels: int) -> str:
+        """Return what px of the image cover on the ground, to follow their number."""
+        corrections = self.corrections
+        if corrections is None:
+            return ""
+        return area_words(pixels, corrections.georeference, Window.of_image(corrections.shape))
 
     def _fly(self, window: IntWindow) -> None:
         if self._image is not None and self._image in self._viewer.layers:

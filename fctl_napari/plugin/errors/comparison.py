@@ -35,6 +35,7 @@ from fctl_napari.evaluation.error_types import (
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.labels.label_source import LabelSource
@@ -76,12 +77,15 @@ class Showing:
         Class indices (true, predicted): only these pixels are shown, whatever the mode. None shows all.
     colors : ErrorColors
         Colors of missed, false and confused pixels.
+    background : int or None
+        Index of the class that is the background. None means that there is none.
     """
 
     mode: str
     positive: int | None
     pair: tuple[int, int] | None
     colors: ErrorColors
+    background: int | None = None
 
     def kinds(self) -> Kinds:
         """Return the function that computes the contents."""
@@ -91,7 +95,9 @@ class Showing:
             return comparison_kinds
         if self.mode == DIFFER:
             return difference_kinds
-        return by_table(confusion_table(self.positive) if self.mode == CONFUSION else error_table(self.positive))
+        if self.mode == CONFUSION:
+            return by_table(confusion_table(self.positive))
+        return by_table(error_table(self.positive, self.background))
 
     def legend(self, classes: Sequence[tuple[str, Color]]) -> list[tuple[str, Color]]:
         """Return the names and colors of kinds 1, 2, ...
@@ -115,10 +121,12 @@ class Showing:
             return [(f"predicted {name}", color) for name, color in classes]
         if self.mode == WHO:
             return list(WHO_COLORS)
+        one_sided = self.positive is not None or self.background is not None
+        confused = self.positive is None and (self.background is None or len(classes) > 2)
         kinds = {
-            FALSE_NEGATIVE: ("missed (false negative)", colors.false_negative),
-            FALSE_POSITIVE: ("false (false positive)", colors.false_positive),
-            CONFUSED: ("another class" if self.positive is None and len(classes) > 2 else "", colors.confused),
+            FALSE_NEGATIVE: ("missed (false negative)" if one_sided else "", colors.false_negative),
+            FALSE_POSITIVE: ("false (false positive)" if one_sided else "", colors.false_positive),
+            CONFUSED: ("another class" if confused else "", colors.confused),
         }
         return [kinds[kind] for kind in sorted(kinds)]
 
@@ -186,6 +194,11 @@ class Comparison:
     kept: Segmentation | None
     overlay: ErrorLevels | None
     of_another: str = ""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Georeference of the image, or None if it has none."""
+        return self.segmentation.georeference
 
     @property
     def classes(self) -> list[tuple[str, Color]]:

@@ -149,7 +149,7 @@ class FiguresPage(QWidget):
         for widget in (self.agreement, *self._found):
             widget.hide()
 
-    def show_evaluation(self, evaluation: Evaluation, title: str, ink: str) -> None:
+    def show_evaluation(self, evaluation: Evaluation, title: str, ink: str, on_ground: str = "") -> None:
         """Show an evaluation.
 
         Parameters
@@ -160,14 +160,20 @@ class FiguresPage(QWidget):
             Name for people of what was evaluated.
         ink : str
             Color of drawings on the window's background.
+        on_ground : str, optional
+            What the scored px cover on the ground, to follow their number.
         """
         self.evaluation, self.title = evaluation, title
         scores = evaluation.scores
         inherited = f"<br>{evaluation.inherited} of the tiles are the parent's, not computed anew"
+        (every, _), *without = scores.mean_ious().items()
+        others = "".join(
+            f" · <b>{value:.3f}</b> ({html.escape(what)}, as GLNet and FCtL count)" for what, value in without
+        )
         self.headline.setText(
-            f"<b>mIoU {scores.miou:.3f}</b> (ignored pixels dropped) · <b>{scores.miou_without_class_0:.3f}</b> (class "
-            f"0 left out, as GLNet and FCtL count)<br><b>accuracy {scores.accuracy:.3f}</b> · "
-            f"<b>ECE {evaluation.calibration.ece():.3f}</b> · {scores.pixels:,} px of {title}"
+            f"<b>mIoU {scores.miou:.3f}</b> of {every} (ignored pixels dropped){others}<br>"
+            f"<b>accuracy {scores.accuracy:.3f}</b> · <b>ECE {evaluation.calibration.ece():.3f}</b> · "
+            f"{scores.pixels:,} px{on_ground} of {title}"
             f"{inherited if evaluation.inherited else ''}"
         )
         titles, *rows = evaluation.table()

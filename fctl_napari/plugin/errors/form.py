@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, Color, ErrorColors
+from fctl_napari.model.classes import background_of, foreground_of
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFER, MISSES, WHO, Showing
@@ -44,10 +45,9 @@ TOOLTIPS = {
     ),
     "shown": "Show where the segmentation is wrong. Only the pixels in view are computed.",
     "mode": (
-        "Missed and false: missed pixels, falsely found pixels, and (with all classes, the first being the "
-        "background) pixels predicted as another class. Was x, called y: each error in the color of its predicted "
-        "class. Who is right: pixels where the two segmentations differ. Where they differ: the same pixels, in the "
-        "color of this one's class."
+        "Was x, called y: each error in the color of its predicted class. Missed and false: missed pixels and falsely "
+        "found pixels of a class, or of all but the background, where the classes name one. Who is right: pixels "
+        "where the two segmentations differ. Where they differ: the same pixels, in the color of this one's class."
     ),
     "of": "The class whose errors are shown.",
     "colors": "Colors of missed pixels, false pixels and those predicted as another class.",
@@ -89,7 +89,7 @@ class ErrorForm(QWidget):
         self.edit_mapping = tool("Classes…", TOOLTIPS["mapping"])
         self.second = combo(TOOLTIPS["second"])
         self.guide = Guide()
-        self.shown = QCheckBox("Show")
+        self.shown = QCheckBox()
         self.shown.setToolTip(TOOLTIPS["shown"])
         self.shown.setChecked(True)
         self.mode = combo(TOOLTIPS["mode"])
@@ -115,6 +115,7 @@ class ErrorForm(QWidget):
         for text in (self.mapping, self.only):  # so that long words do not widen the dock
             text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._classes: list[str] = []
+        self._land_cover = True
         self._pair: tuple[int, int] | None = None
         self._own = PAPER
         self._arrange()
@@ -178,10 +179,14 @@ class ErrorForm(QWidget):
     def showing(self) -> Showing:
         """Contents of the overlay that the fields ask for."""
         colors = SETS.get(self.colors.currentText(), self._own)
-        return Showing(self.mode.currentText(), self.of.currentData(), self._pair, colors)
+        background = background_of(self._classes)
+        return Showing(self.mode.currentText(), self.of.currentData(), self._pair, colors, background)
 
     def offer_modes(self, *, ground_truth: bool, second: bool) -> None:
         """Offer the modes of the overlay.
+
+        The first one is proposed: misses and false finds where the classes are a background and another, else the
+        predicted classes of errors.
 
         Parameters
         ----------
@@ -190,12 +195,14 @@ class ErrorForm(QWidget):
         second : bool
             True if there is a second segmentation.
         """
-        modes = [MISSES, CONFUSION] if ground_truth else []
+        land_cover = foreground_of(self._classes) is None
+        modes = [] if not ground_truth else [CONFUSION, MISSES] if land_cover else [MISSES, CONFUSION]
         modes += [WHO, DIFFER] if second else []
         now = [self.mode.itemText(k) for k in range(self.mode.count())]
         if now == modes:
             return
-        chosen = self.mode.currentText()
+        kept = land_cover == self._land_cover or self.mode.currentText() in (WHO, DIFFER)
+        chosen, self._land_cover = self.mode.currentText() if kept else "", land_cover
         self.mode.blockSignals(True)
         self.mode.clear()
         self.mode.addItems(modes)

@@ -18,7 +18,9 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.evaluation.error_regions import SMALLEST, THRESHOLDS, Measure, Order, Region, order
 from fctl_napari.evaluation.error_types import Color
+from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.evaluation.review_marks import Mark
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.plugin.common.form_layout import button
 from fctl_napari.plugin.common.tables import Rows, dress_table
 from fctl_napari.plugin.errors.comparison import DIFFERENCES, ERRORS, UNCERTAIN
@@ -69,6 +71,7 @@ class RegionTable(Rows[Region]):
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
         self._kind = ERRORS
+        self._georeference: Georeference | None = None
 
     def show(
         self,
@@ -76,6 +79,7 @@ class RegionTable(Rows[Region]):
         marks: dict[Region, Mark | None],
         classes: Sequence[tuple[str, Color]],
         kind: str,
+        georeference: Georeference | None,
     ) -> None:
         """Show regions.
 
@@ -89,8 +93,10 @@ class RegionTable(Rows[Region]):
             Names and colors by class index.
         kind : str
             Kind of the regions: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
+        georeference : Georeference or None
+            Georeference of the image, if it has one.
         """
-        self._kind, self._marks, self._classes = kind, marks, classes
+        self._kind, self._marks, self._classes, self._georeference = kind, marks, classes, georeference
         self.show_rows(regions)
 
     def mark_changed(self, at: int) -> None:
@@ -126,7 +132,8 @@ class RegionTable(Rows[Region]):
         if role == Qt.ItemDataRole.ForegroundRole and mark is not None:
             return QColor(128, 128, 128)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"at row {region.point[0]}, column {region.point[1]} (px)"
+            covered = area_words(region.pixels, self._georeference, region.window)
+            return f"{region.pixels:,} px{covered}; at row {region.point[0]}, column {region.point[1]} (px)"
         return super().data(index, role)
 
     def _name(self, index: int | None) -> str:
@@ -178,6 +185,7 @@ class RegionsPage(QWidget):
         self._all: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
+        self._georeference: Georeference | None = None
         self._kind, self._summary = ERRORS, ""
         self._arrange()
         self._connect()
@@ -280,6 +288,7 @@ class RegionsPage(QWidget):
         classes: Sequence[tuple[str, Color]],
         kind: str,
         summary: str,
+        georeference: Georeference | None = None,
     ) -> None:
         """List regions.
 
@@ -295,8 +304,10 @@ class RegionsPage(QWidget):
             Kind of the regions: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
         summary : str
             Counts, for people.
+        georeference : Georeference or None, optional
+            Georeference of the image, if it has one.
         """
-        self._all, self._marks, self._classes = regions, marks, classes
+        self._all, self._marks, self._classes, self._georeference = regions, marks, classes, georeference
         self._kind, self._summary = kind, summary
         self.view.setColumnHidden(0, kind == UNCERTAIN)
         for field, every in ((self.was, "was any class"), (self.predicted, "called any class")):
@@ -325,7 +336,7 @@ class RegionsPage(QWidget):
             if (was < 0 or region.ground_truth in (was, None)) and (predicted < 0 or region.predicted == predicted)
         ]
         listed = order(kept, SORTINGS[self.sort.currentText()])
-        self.table.show(listed, self._marks, self._classes, self._kind)
+        self.table.show(listed, self._marks, self._classes, self._kind, self._georeference)
         if current in kept:  # it stays chosen, without flying there again
             self._select(listed.index(current), emit=False)
         self._emit_selected()

@@ -16,6 +16,7 @@ from fctl_napari.evaluation.agreement import Agreement
 from fctl_napari.evaluation.domain import domain_of_result
 from fctl_napari.evaluation.error_regions import Region, Regions
 from fctl_napari.evaluation.evaluation import Evaluation
+from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.evaluation.review_marks import Mark, Marks
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.color_key import NO_CLASS
@@ -48,7 +49,7 @@ from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, levels_of
 from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.windows import IntWindow
+from fctl_napari.windows import IntWindow, Window
 from fctl_napari.words import count_of
 
 MARKER_NAME = "FCtL error"
@@ -382,7 +383,10 @@ class ErrorWidget(DockedWidget):
         self.form.regions.show_pair((was, predicted))
         count = int(evaluation.confusion[was, predicted])
         names = evaluation.names
-        words = f"{count:,} px of {self.form.figures.title} are {names[was]}, predicted as {names[predicted]}"
+        covered = (
+            "" if self._comparison is None else area_words(count, self._comparison.georeference, evaluation.region)
+        )
+        words = f"{count:,} px{covered} of {self.form.figures.title} are {names[was]}, predicted as {names[predicted]}"
         self.form.say(f"{words}. Small regions show when you zoom in.")
 
     # ---- figures and regions
@@ -416,7 +420,8 @@ class ErrorWidget(DockedWidget):
                 page.clear()
                 evaluation, agreement, trained = result
                 if evaluation is not None:
-                    page.show_evaluation(evaluation, title, get_theme(self._viewer.theme).text.as_hex())
+                    covered = area_words(evaluation.scores.pixels, comparison.georeference, evaluation.region)
+                    page.show_evaluation(evaluation, title, get_theme(self._viewer.theme).text.as_hex(), covered)
                 if agreement is not None and second is not None:
                     page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
                 self.form.say(trained)
@@ -447,12 +452,14 @@ class ErrorWidget(DockedWidget):
 
             def done(result: tuple[Regions, Marks, dict[Region, Mark | None]]) -> None:
                 found, self._marks, known = result
-                summary = f"{count_of(found.found, 'region')}, {found.pixels:,} px"
+                within = region or Window.of_image(comparison.segmentation.shape)
+                covered = area_words(found.pixels, comparison.georeference, within)
+                summary = f"{count_of(found.found, 'region')}, {found.pixels:,} px{covered}"
                 if len(found) < found.found:
                     summary += f" (the largest {len(found):,} are listed)"
                 if found.small:
                     summary += f"; {found.small:,} are smaller"
-                page.show_regions(list(found), known, comparison.classes, kind, summary)
+                page.show_regions(list(found), known, comparison.classes, kind, summary, comparison.georeference)
                 self._reviewed = bool(found)
                 self._explain()
                 self.form.say("" if found else f"No {kind.lower()} of that size here.")

@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
 from fctl_napari.plugin.common.guide import Guide
-from fctl_napari.plugin.explore.legend import ProbabilityBars, ScaleBars
+from fctl_napari.plugin.common.scale_bars import ScaleBars
+from fctl_napari.plugin.explore.legend import TIP, ProbabilityBars
 from fctl_napari.plugin.explore.maps import (
     ATTENTION,
     CONTEXT_COLORS,
@@ -105,7 +106,7 @@ class ExploreForm(QWidget):
         self.channel.setSpecialValueText("mean")
         self.channel.setKeyboardTracking(False)
         self.meaning = _text()
-        self.scales = ScaleBars()
+        self.scales = ScaleBars(TIP)
         self.probabilities = ProbabilityBars()
         self.without = {
             name: QCheckBox(label)

@@ -19,6 +19,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.explore.feed import ExplainFeed
 from fctl_napari.plugin.explore.form import ExploreForm
 from fctl_napari.plugin.explore.layers import ExplanationLayers
+from fctl_napari.plugin.explore.legend import map_scales
 from fctl_napari.plugin.explore.maps import (
     ATTENTION,
     KINDS,
@@ -339,14 +340,14 @@ class ExploreWidget(DockedWidget):
         """Show the maps in the viewer, and hide the mask below them."""
         form, explanation, image = self.form, self._explanation, self.image
         if form.view.currentText() == REGION:
-            form.scales.show_maps(self._draw_region())
+            form.scales.show_scales(map_scales(self._draw_region()))
         else:
             self._regions.clear()
             form.offer_items(items(form.view.currentText(), explanation))
             shown: tuple[Map, ...] = ()
             if explanation is not None and image is not None:
                 shown = self._layers.show(image, explanation, form.look())
-            form.scales.show_maps(shown)
+            form.scales.show_scales(map_scales(shown))
         self._masks.set_hidden(self._layers.shows_maps or self._regions.shows_maps)
 
     def _draw_figures(self, explanation: TileExplanation | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from napari.components import ViewerModel
 
+from fctl_napari.class_colors import MASK_OPACITY
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
@@ -101,7 +102,7 @@ def labels_layer(
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
-    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": metadata}
+    arguments |= {"name": last_name(path), "opacity": MASK_OPACITY, "metadata": metadata}
     classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style(displayed_colors([(c["name"], tuple(c["color"])) for c in classes]))

@@ -11,6 +11,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
+from fctl_napari.class_colors import MASK_OPACITY
+from fctl_napari.evaluation.ground_areas import level_hectares
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.layers.correction_marks import CORRECTIONS_KEY
@@ -19,6 +21,7 @@ from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
+from fctl_napari.segmentation.store.identity import take_georeference
 from fctl_napari.segmentation.store.map_names import map_title
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
@@ -110,10 +113,13 @@ class SegmentationLayers:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self.stored = Segmentation.open(path)
+        take_georeference(self.stored.facts, self.stored.path)  # the image may have a new one since
         self.classes = displayed(self.stored.class_table).scored
         self.mask = StoredLevels(self.stored.labels)
         self.confidence = StoredLevels(self.stored.confidence)
         self.maps = {name: StoredLevels(pyramid) for name, pyramid in self.stored.maps.items()}
+        factor = 2 ** (len(self.mask.levels) - 1)
+        self._hectares = level_hectares(self.stored.georeference, self.shape, factor)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,6 +147,20 @@ class SegmentationLayers:
         counts = np.bincount(self.mask.coarse.ravel(), minlength=len(self.classes) + 1)[1 : len(self.classes) + 1]
         total = counts.sum()
         return [float(count / total) if total else 0.0 for count in counts]
+
+    def hectares(self) -> list[float] | None:
+        """Return the area of each class in what is computed so far, by index, counted on the coarsest level.
+
+        Returns
+        -------
+        list of float or None
+            Hectares; each px counts with its own area. None where the image does not say how large its px are.
+        """
+        if self._hectares is None:
+            return None
+        end = len(self.classes) + 1
+        found: list[float] = np.bincount(self.mask.coarse.ravel(), self._hectares.ravel(), end)[1:end].tolist()
+        return found
 
     def makers(
         self, viewer: ViewerModel, image: Image, name: str, *, mask_only: bool = False
@@ -191,7 +211,7 @@ class SegmentationLayers:
             found.data = self.mask.data
             return found
         style = class_style((info.name, info.color) for info in self.classes)
-        layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
+        layer = Labels(self.mask.data, name=name, opacity=MASK_OPACITY, **style, **self._common(image))
         only_show(layer)
         viewer.layers.insert(above(viewer, image, corrections=False), layer)
         return layer

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide
+from fctl_napari.plugin.common.scale_bars import ScaleBars
 from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.file_images import FileImageCombo
@@ -25,6 +26,7 @@ from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.segmentation.jobs.parameters import FRESH
 
 TOOLTIPS = {
+    "scales": "The colors of the confidence and of the maps that are shown, with the values at their ends.",
     "where": "The tiles to segment: those in view, those under the drawn rectangle, or the whole image.",
     "result": (
         "The OME-Zarr that holds the result. Tiles that are in it already are shown and not computed again. It lies "
@@ -92,6 +94,7 @@ class SegmentForm(QWidget):
         self.offer = button("", TOOLTIPS["offer"])
         self.offer.hide()
         self.legend = Legend()
+        self.scales = ScaleBars(TOOLTIPS["scales"])
         self.warn(None)
         self._arrange()
 
@@ -113,6 +116,7 @@ class SegmentForm(QWidget):
         column.addWidget(self.warning)
         column.addLayout(fields)
         column.addWidget(self.legend)
+        column.addWidget(self.scales)
         column.addStretch()
         foot = QVBoxLayout()
         foot.addLayout(row(self.live, self.run, self.cancel))

@@ -25,6 +25,7 @@ from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.layer_scales import LayerScales
 from fctl_napari.plugin.layers.network_band_combos import name_bands
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
@@ -65,6 +66,7 @@ class SegmentWidget(DockedWidget):
         self._runner = Runner(napari_viewer, self)
         self._header = header
         self._finding = Jobs(self)  # the result that is there already
+        self._scales = LayerScales(napari_viewer, self)
         self._comparing = Jobs(self)  # the image with what the network knows
         self._card: Card | None = None
         self._proposed = ""  # path of the result while the user has not named one
@@ -76,6 +78,7 @@ class SegmentWidget(DockedWidget):
         self._connect()
         self.form.image.currentIndexChanged.connect(self._image_changed)
         self.form.bands.show_image(self.image)
+        self.form.scales.show_scales(self._scales.scales())
         self._checkpoint_changed()
 
     def _connect(self) -> None:
@@ -99,6 +102,7 @@ class SegmentWidget(DockedWidget):
         runner.progressed.connect(self._show_progress)
         runner.shown.connect(self._show_shares)
         runner.ended.connect(self._ended)
+        self._scales.changed.connect(form.scales.show_scales)
 
     # ---- fields
 
@@ -283,7 +287,7 @@ class SegmentWidget(DockedWidget):
                 return
             show_alone(self._viewer, segmentation_layers.show_mask(self._viewer, image, layer_name(image, name)))
             segmentation_layers.show_confidence(self._viewer, image, layer_name(image, name))
-            self.form.legend.show_shares(segmentation_layers.shares())
+            self.form.legend.show_shares(segmentation_layers.shares(), segmentation_layers.hectares())
             self._seen = True
             self._guide()
             done = segmentation_layers.stored.done()
@@ -421,7 +425,7 @@ class SegmentWidget(DockedWidget):
             show_alone(self._viewer, mask)
         if self._run_is_chosen:
             self._seen = True
-            self.form.legend.show_shares(segmentation_layers.shares())
+            self.form.legend.show_shares(segmentation_layers.shares(), segmentation_layers.hectares())
 
     def _show_live(self, on: bool) -> None:
         """Press or release the Live button without starting or stopping anything."""
@@ -437,3 +441,4 @@ class SegmentWidget(DockedWidget):
         self._runner.abandon()
         self._finding.drop()
         self._comparing.drop()
+        self._scales.leave()

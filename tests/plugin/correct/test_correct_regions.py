@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers_correct import OpenCorrect, Until, edit, layer_window, rest, synchronized
 from helpers_window import errors, level
+from qtpy.QtCore import Qt
 
+from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.plugin.correct.form import ERROR
 from fctl_napari.plugin.dock.dock import open_tab
@@ -71,6 +78,34 @@ def test_accepting_the_region_that_is_chosen_in_the_errors_widget(
         region.pixels,
         {region.predicted: region.pixels},
     )
+
+
+def test_corrections_have_areas_where_the_image_lies_on_the_ground(
+    open_window: Callable[..., Any],
+    place_on_ground: Callable[..., Path],
+    make_segmentation: Callable[..., Segmentation],
+    until: Until,
+) -> None:
+    pytest.importorskip("rasterio")
+    scene = place_on_ground(Georeference("EPSG:32632", (10, 0, 5e5, 0, -10, 5e6)))
+    path = scene.with_name("made.ome.zarr")
+    make_segmentation(np.ones((300, 1100), np.uint8), path=path, image=open_image(scene))
+    viewer = open_window()
+    for each in (scene, path):
+        viewer.open(each, plugin="fctl-napari")
+    widget = open_tab(viewer, "Correct")
+    until(lambda: not widget.busy)
+    layer = edit(widget, until, 150, 300)
+    layer.brush_size = 20
+    layer.paint((100, 100), 2)
+    rest(widget, until)
+    until(lambda: len(widget.form.regions.table.rows) == 1)
+    pixels = widget.form.regions.table.rows[0].pixels
+    assert widget.form.classes.areas["green"] == f"{pixels:,} px, {pixels / 100:.2f} hectares"
+    assert f"{pixels:,} px, {pixels / 100:.2f} hectares (" in widget.form.summary.text()
+    table = widget.form.regions.table
+    tip = table.data(table.index(0, 0), Qt.ItemDataRole.ToolTipRole)
+    assert tip.startswith(f"green {pixels:,} px, {pixels / 100:.2f} hectares; at row ")
 
 
 def test_the_list_leads_there(open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers_window import mask_of
 
+from fctl_napari.class_colors import MASK_OPACITY
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.plugin.common.class_display import class_colors
@@ -62,6 +63,7 @@ def test_a_color_is_chosen_and_remembered(open_scene: Callable[..., Any], until:
     page.start()
     until(lambda: not page.running)
     mask = mask_of(viewer)
+    assert mask.opacity == MASK_OPACITY
     assert list(mask.features["class"]) == ["", "red", "green", "blue"]
     class_colors().choose("green", (10, 20, 30))
     assert load_colors() == {"green": (10, 20, 30)}

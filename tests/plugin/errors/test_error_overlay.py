@@ -48,7 +48,7 @@ def test_every_level_equals_plain_numpy(
     values = random.choice(np.array([0, 5, 6, 9], np.int32), shape)
     source = LabelSource("made", values, shape, one_based=False, coarser=halved(values, native + 1)[1:])
     ground_truth = MappedGroundTruth(source, MAPPING)
-    overlay = ErrorLevels(halved(predicted, levels), ground_truth, None, by_table(error_table(positive)))
+    overlay = ErrorLevels(halved(predicted, levels), ground_truth, None, by_table(error_table(positive, background=0)))
 
     # the plain computation: classes 0, 1, 2; -1 is none
     was = np.select([values == 5, values == 6, values == 9], [0, 1, 2], -1)
@@ -132,8 +132,10 @@ def test_it_lies_where_the_mask_lies(location: dict[str, object]) -> None:
     mask = viewer.add_labels(predicted, **location)
     viewer.layers.selection = {mask}
     source = LabelSource("made", np.full((40, 60), 6, np.uint8), (40, 60), one_based=False)
-    overlay = ErrorLevels(levels_of(mask), MappedGroundTruth(source, MAPPING), None, by_table(error_table()))
-    showing = Showing(MISSES, None, None, PAPER)
+    overlay = ErrorLevels(
+        levels_of(mask), MappedGroundTruth(source, MAPPING), None, by_table(error_table(background=0))
+    )
+    showing = Showing(MISSES, None, None, PAPER, background=0)
     style = kinds_style(showing.legend([(name, (1, 2, 3)) for name in CLASSES]))
     layer = add_overlay(viewer, mask, overlay, "errors", style)
     for point in ((0, 0), (7, 9), (39.5, 59.5)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_errors import NAMES, Judged, OpenErrors, find, look, misses, some, write_ground_truth
+from helpers_errors import NAMES, Judged, OpenErrors, called, find, look, some, write_ground_truth
 from helpers_window import Open, errors, level, shown
 from napari.layers import Labels
 from PIL import Image
@@ -46,13 +46,14 @@ def test_errors_stand_on_the_screen(
     overlay = widget.overlay
     assert overlay is not None
     assert overlay.multiscale
-    kinds = misses(ground_truth, predicted)
+    kinds = called(ground_truth, predicted)
     for index, data in enumerate(overlay.data):
         assert np.array_equal(np.asarray(data), kinds[:: 2**index, :: 2**index])
-    for kind, color in ((1, PAPER.false_negative), (2, PAPER.false_positive), (3, PAPER.confused)):
-        assert np.abs(look(viewer, *some(kinds == kind)) - color).max() < 3
+    colors = [info.color for info in store.class_table.displayed()]
+    for kind in (1, 4):  # the patches of wrong classes
+        assert np.abs(look(viewer, *some(kinds == kind)) - colors[kind - 1]).max() < 3
     y, x = some(kinds == 0)
-    assert min(np.abs(look(viewer, y, x) - color).max() for color in (PAPER.false_negative, PAPER.confused)) > 30
+    assert min(np.abs(look(viewer, y, x) - color).max() for color in colors) > 5
     form.shown.click()
     assert widget.overlay is None
     form.shown.click()
@@ -76,7 +77,7 @@ def test_polygons_as_a_ground_truth(
     (tmp_path / "polygons.geojson").write_text(json.dumps(document))
     widget.add_ground_truth(tmp_path / "polygons.geojson")
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+    assert np.array_equal(level(widget.overlay), called(ground_truth, predicted))
     assert "polygons without a class, left out: 1" in widget.form.guide.text()
 
 
@@ -89,6 +90,8 @@ def test_what_is_shown_of_errors_and_its_colors_are_chosen(
     assert overlay is not None
 
     # one class, in colors that the color-blind tell apart
+    assert form.mode.currentText() == CONFUSION  # land cover
+    form.mode.setCurrentText(MISSES)
     form.of.setCurrentText("agriculture")
     form.colors.setCurrentText("Colour-blind safe")
     missed, false = (
@@ -106,19 +109,59 @@ def test_what_is_shown_of_errors_and_its_colors_are_chosen(
 
     form.of.setCurrentText("All classes")
     form.mode.setCurrentText(CONFUSION)
-    assert np.array_equal(level(overlay), np.where(misses(ground_truth, predicted) > 0, predicted + 1, 0))
-    assert np.abs(look(viewer, y, x) - store.class_table.classes[3].color).max() < 3
+    assert np.array_equal(level(overlay), called(ground_truth, predicted))
+    assert np.abs(look(viewer, y, x) - store.class_table.displayed().classes[3].color).max() < 3
     assert "predicted&nbsp;agriculture" in form.legend.text()
     form.mode.setCurrentText(MISSES)
     form.set_colors(PAPER.__class__((1, 200, 3), PAPER.false_positive, (9, 9, 200)))
     assert np.abs(look(viewer, y, x) - (9, 9, 200)).max() < 3
+    # without a background nothing is missed or false of all classes, only another class
+    assert np.array_equal(level(overlay), np.where(called(ground_truth, predicted) > 0, 3, 0))
+    assert "missed" not in form.legend.text()
+    assert "another&nbsp;class" in form.legend.text()
     assert errors(notes) == []
+
+
+def test_misses_and_false_finds_of_the_class_beside_a_background(
+    open_errors: OpenErrors,
+    scene: Path,
+    judged: Judged,
+    ground_truth_of_scene: np.ndarray,
+    make_segmentation: Callable[..., Segmentation],
+    until: Callable[..., None],
+) -> None:
+    names = ("background", "water")
+    there = np.where(ground_truth_of_scene == 0, 1, 0).astype(np.uint8)
+    found = np.roll(there, (5, 5), (0, 1))
+    path = scene.with_name("pair.fctl.ome.zarr")
+    make_segmentation(found + np.uint8(1), names=names, path=path, image=open_image(scene))
+    viewer, widget = open_errors(scene, path)
+    named = viewer.add_labels(there + 1, name="pair", features={"class": ["", *names]})
+    form = widget.form
+    form.ground_truth.setCurrentText(named.name)
+    until(lambda: not widget.running)
+    assert form.mode.currentText() == MISSES
+    expected = np.where(there != found, np.where(there == 1, 1, 2), 0)
+    assert np.array_equal(level(widget.overlay), expected)
+    named.visible = False
+    assert np.abs(look(viewer, *some(expected == 1)) - PAPER.false_negative).max() < 3
+    assert "another" not in form.legend.text()
+    # another table is proposed its own again, and what was chosen for one stays
+    viewer.open(judged[1].path, plugin="fctl-napari")
+    form.mask.setCurrentText(judged[1].path.name)
+    form.ground_truth.setCurrentText("truth")
+    until(lambda: not widget.running)
+    assert form.mode.currentText() == CONFUSION
+    form.mode.setCurrentText(MISSES)
+    form.second.setCurrentText(path.name)
+    until(lambda: not widget.running)
+    assert form.mode.currentText() == MISSES
 
 
 def test_on_layers_that_are_scaled_and_moved(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
 ) -> None:
-    scene, store, ground_truth, predicted = judged
+    scene, store, _, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     mask = viewer.layers[store.path.name]
     for layer in (viewer.layers["scene"], mask):
@@ -144,8 +187,7 @@ def test_on_layers_that_are_scaled_and_moved(
     assert np.allclose(np.min(corners, 0), np.min(expected, 0))
     assert np.allclose(np.max(corners, 0), np.max(expected, 0))
     viewer.scene.camera.zoom, viewer.scene.camera.center = 16.0, (0, *world)
-    kind = misses(ground_truth, predicted)[y, x]
-    color = (PAPER.false_negative, PAPER.false_positive, PAPER.confused)[kind - 1]
+    color = store.class_table.displayed().classes[predicted[y, x]].color
     assert np.abs(shown(viewer, *world) - color).max() < 3
 
 
@@ -177,7 +219,7 @@ def test_ground_truths_with_other_values(
     until(lambda: not widget.running)
     assert form.guide.text() == ""
     assert widget.overlay is not None
-    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+    assert np.array_equal(level(widget.overlay), called(ground_truth, predicted))
     form.figures.compute.click()
     until(lambda: not widget.running)
     assert form.figures.evaluation is not None
@@ -186,7 +228,7 @@ def test_ground_truths_with_other_values(
     # what is not scored is neither shown nor counted
     widget.set_mapping(ClassMapping(NAMES, {40 + k: k if k else 255 for k in range(5)} | {255: 255}))
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(np.where(ground_truth == 0, 255, ground_truth), predicted))
+    assert np.array_equal(level(widget.overlay), called(np.where(ground_truth == 0, 255, ground_truth), predicted))
 
 
 def test_layers_as_ground_truths(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
@@ -197,7 +239,7 @@ def test_layers_as_ground_truths(open_errors: OpenErrors, judged: Judged, until:
     foreign = viewer.add_labels(np.where(ground_truth == 255, 0, ground_truth.astype(np.int32) + 1), name="foreign")
     form.ground_truth.setCurrentText("foreign")
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+    assert np.array_equal(level(widget.overlay), called(ground_truth, predicted))
     viewer.layers.remove(foreign)
     until(lambda: not widget.running)
     assert form.ground_truth.currentText() != "foreign"
@@ -209,7 +251,7 @@ def test_layers_as_ground_truths(open_errors: OpenErrors, judged: Judged, until:
         form.ground_truth.setCurrentText(named.name)
         until(lambda: not widget.running)
         expected = ground_truth if not said else np.where(ground_truth == 255, 255, 4 - ground_truth)
-        assert np.array_equal(level(widget.overlay), misses(expected, predicted))
+        assert np.array_equal(level(widget.overlay), called(expected, predicted))
         assert said in form.guide.text()
         assert bool(said) == bool(form.guide.text())
 
@@ -231,7 +273,7 @@ def test_ground_truths_of_another_palette_or_size(
     image.save(tmp_path / "palette.png")
     widget.add_ground_truth(tmp_path / "palette.png")
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+    assert np.array_equal(level(widget.overlay), called(ground_truth, predicted))
     assert "is read by the colors of its palette" in form.guide.text()
 
     before = len(errors(notes))
@@ -322,7 +364,7 @@ def test_it_grows_with_the_segmentation(
     until(watch)
     mask = next(layer for layer in viewer.layers if isinstance(layer, Labels) and "tiny" in layer.name)
     predicted = np.asarray(mask.data[0]) - np.uint8(1)
-    kinds = misses(np.where(ground_truth > 2, 255, ground_truth), predicted)  # the small network knows three classes
+    kinds = called(np.where(ground_truth > 2, 255, ground_truth), predicted)  # the small network knows three classes
     until(lambda: np.array_equal(np.asarray(widget.overlay.data[-1]), kinds[::2, ::2]))
     assert np.array_equal(level(widget.overlay), kinds)
     assert len(set(fills)) > 1, "the overlay came all at once"

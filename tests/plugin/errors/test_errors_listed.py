@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_errors import Judged, OpenErrors, canvas, find, look, misses, some
+from helpers_errors import Judged, OpenErrors, called, canvas, find, look, some
 from helpers_window import errors, level
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
@@ -52,8 +52,10 @@ def test_figures_are_those_of_the_analysis(
     page = widget.form.figures
     evaluation, expected = compute(widget, until), evaluate(store, open_ground_truth(scene))
     assert evaluation.to_json() == expected.to_json()
-    for figure in (expected.scores.miou, expected.scores.miou_without_class_0, expected.calibration.ece()):
+    for figure in (expected.scores.miou, expected.calibration.ece()):
         assert f"{figure:.3f}" in page.headline.text()
+    assert "of all 5 classes" in page.headline.text()
+    assert "GLNet" not in page.headline.text()  # land cover has no background
     cells = page.classes.model()
     assert cells.headerData(0, Qt.Orientation.Vertical) == "water"
     assert cells.data(cells.index(1, 0)) == f"{expected.scores.iou['forest']:.3f}"
@@ -93,7 +95,7 @@ def test_a_click_on_the_confusion_matrix_highlights_its_pixels(
     assert f"{highlighted.sum():,} px" in form.status.text()
     assert "was forest, called agriculture" in form.only.text()
     form.only.click()
-    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+    assert np.array_equal(level(widget.overlay), called(ground_truth, predicted))
 
 
 def test_figures_of_a_region(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:

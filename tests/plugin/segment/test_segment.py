@@ -115,6 +115,11 @@ def assert_shows_result(viewer: napari.Viewer, form: SegmentForm, store: Segment
     confidence = viewer.layers["scene by tiny confidence"]
     assert np.array_equal(level(confidence), np.asarray(store.confidence.levels[0][:]))
 
+    assert form.scales.texts == []
+    confidence.visible = True
+    assert form.scales.texts == ["confidence 0 1 1 is sure"]
+    confidence.visible = False
+
     shares = np.bincount(expected.ravel(), minlength=4)[1:] / expected.size
     coarse = np.array(mask.data[-1])
     counted = np.bincount(coarse.ravel(), minlength=4)[1:] / coarse.size
