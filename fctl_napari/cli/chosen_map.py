@@ -1,8 +1,7 @@
-"""Choice between the final map and the prediction alone, for all commands that deliver a map or measure it."""
+"""Choice between the final map and the prediction alone, by the options ``--raw`` and ``--corrections``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,82 +15,13 @@ if TYPE_CHECKING:
 def chosen_map(
     segmentation: Segmentation, raw: bool, corrections: Path | None, *, ground_truth: Path | None = None
 ) -> tuple[Segmentation | FinalMap, list[str]]:
-    """Choose the map that a command works on.
-
-    Parameters
-    ----------
-    segmentation : Segmentation
-        The prediction, opened.
-    raw : bool
-        Of ``--raw``: the prediction alone.
-    corrections : Path or None
-        Of ``--corrections``. None takes those at the usual path, if they are of this image.
-    ground_truth : Path or None, optional
-        Ground truth of the map. Corrections are no part of a map that is compared with them.
-
-    Returns
-    -------
-    chosen : Segmentation or FinalMap
-        The final map, or the segmentation where there are no corrections.
-    notes : list of str
-        Sentences on the corrections that are part of it, and on those that lie there and are not, for
-        ``output.say`` when the work is done.
-
-    Raises
-    ------
-    ConfigError
-        Both options are given.
-    InputError
-        The corrections are missing, damaged, or of another image.
-    """
-    from fctl_napari.corrections.corrections import Corrections
-    from fctl_napari.corrections.final_map import FinalMap, find_final_map
+    """Choose the map that a command works on, see ``corrections.chosen_map``, with notes for ``output.say``."""
+    from fctl_napari.corrections.chosen_map import chosen_map as choose
+    from fctl_napari.corrections.final_map import FinalMap
 
     if raw and corrections is not None:
         raise ConfigError("--raw leaves corrections out and --corrections names some; give one of them.")
-    if raw:
-        return segmentation, []
-    if corrections is not None:
-        final: FinalMap | None = FinalMap(segmentation, Corrections.open(corrections))
-        notes = []
-    else:
-        final = find_final_map(segmentation)
-        notes = list(_notes_on_others(segmentation))
-    if final is None:
-        return segmentation, notes
-    if ground_truth is not None and ground_truth.resolve() == final.corrections.path.resolve():
-        return segmentation, [*notes, "without corrections, because they are the ground truth"]
-    return final, [*notes, f"with {used(final)}; --raw leaves them out"]
-
-
-def used(final: FinalMap) -> str:
-    """Describe the corrections in a final map: number of px, and the name of their folder."""
-    counts = final.counts()
-    not_sure = f" ({counts['not sure']:,} more are not sure, and stay as predicted)" if counts["not sure"] else ""
-    return f"{counts['corrected']:,} corrected px of {final.corrections.path.name}{not_sure}"
-
-
-def used_json(final: FinalMap) -> dict[str, str | int]:
-    """Return the corrections in a final map as plain values."""
-    counts = final.counts()
-    return {
-        "path": str(final.corrections.path),
-        "corrected_px": counts["corrected"],
-        "not_sure_px": counts["not sure"],
-    }
-
-
-def _notes_on_others(segmentation: Segmentation) -> Iterator[str]:
-    """Yield sentences on what lies at the usual paths and is left out."""
-    from fctl_napari.corrections.correction_store import half_made
-    from fctl_napari.segmentation.store.identity import same_image
-    from fctl_napari.segmentation.store.result_paths import usual_corrections
-    from fctl_napari.segmentation.store.stored_image import stored_image
-
-    image = segmentation.facts["image"]
-    for path in usual_corrections(image, segmentation.path):
-        stored = stored_image(path)
-        if stored is None and not half_made(path):
-            yield f"{path}: is damaged or holds no corrections, and is left out"
-        elif stored is not None and not same_image(stored, image):
-            yield f"{path}: holds corrections of another image than {segmentation.path}, and is left out"
+    chosen, notes = choose(segmentation, raw=raw, corrections=corrections, ground_truth=ground_truth)
+    if isinstance(chosen, FinalMap):
+        notes[-1] += "; --raw leaves them out"
+    return chosen, notes

@@ -1,0 +1,72 @@
+"""Corrections of maps: what people paint, in files that the window opens too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fctl_napari.api.checkpoints import Checkpoint
+from fctl_napari.api.maps import Map
+from fctl_napari.api.opening import ImageLike, as_image
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.locations import cache_folder
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.segmentation.store.result_paths import own_corrections
+
+
+def corrections(
+    image: ImageLike | Map,
+    path: Path | str | None = None,
+    *,
+    classes: ClassTable | Checkpoint | Map | None = None,
+    write: bool = True,
+) -> Corrections:
+    """Open the corrections of an image, which are made if there are none yet.
+
+    Use it in a ``with`` block: one program at a time may write. Each ``write`` of it is on disk when it returns, and
+    ``undo`` takes it back.
+
+    Parameters
+    ----------
+    image : Image, Map, str, Path or array
+        The image; or a map, whose image and classes are taken.
+    path : Path, str or None, optional
+        Folder of the corrections, ``.ome.zarr``. None is the place where the window looks for them: beside the image.
+    classes : ClassTable, Checkpoint, Map or None, optional
+        Classes that can be painted, if the corrections are made. None takes those of the map.
+    write : bool, optional
+        If False, they are opened to be read only, and not made.
+
+    Returns
+    -------
+    Corrections
+        The corrections.
+
+    Raises
+    ------
+    InputError
+        The corrections are of another image, or there are none and the classes are not known.
+    OutputError
+        They are being written elsewhere, or the folder is not writable.
+    """
+    if isinstance(image, Map):
+        classes = classes or image
+        if image.image is None:
+            raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
+        image = image.image
+    found = as_image(image)
+    if path is None and found.path is None:
+        raise InputError(f"{found.name}: is an array, and has no folder to keep corrections in; name one with path.")
+    where = own_corrections(corrections_path(str(found.path), cache_folder), found.pyramid) if path is None else Path(path)
+    if not write:
+        return Corrections.open(where, image=found.pyramid)
+    if where.exists() and classes is None:
+        return Corrections.open(where, "r+", image=found.pyramid)
+    if classes is None:
+        raise InputError(f"{where}: there are no corrections yet; say which classes they have with classes.")
+    if isinstance(classes, Map):
+        table = classes.source.class_table
+    else:
+        table = classes.classes if isinstance(classes, Checkpoint) else classes
+    return Corrections.open_or_create(where, found.pyramid, table)

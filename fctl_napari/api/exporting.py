@@ -1,0 +1,82 @@
+"""Export of maps for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fctl_napari.api.maps import Map
+from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.provenance import Provenance, check_provenance_path
+from fctl_napari.export.export import export as write
+from fctl_napari.export.losses import ExportLosses
+
+if TYPE_CHECKING:
+    from fctl_napari.windows import IntWindow
+
+
+def export(
+    source: Map | Corrections | Path | str,
+    out: Path | str,
+    *,
+    kind: Literal["coco", "geojson", "provenance"] | None = None,
+    region: IntWindow | None = None,
+    simplify: float | None = None,
+    min_area: int = 0,
+    losses: ExportLosses | None = None,
+    progress: Shown = True,
+) -> Path:
+    """Write a map for other programs; the end of the name says how.
+
+    Parameters
+    ----------
+    source : Map, Corrections, Path or str
+        What is written: a map or its path, or corrections.
+    out : Path or str
+        ``.tif`` and ``.png``: class indices, 255 where there is none. ``.gpkg``, ``.geojson``: polygons.
+        ``.coco.json``: annotations. ``.ome.zarr``: labels. A style for QGIS lies beside ``.tif``, ``.gpkg`` and
+        ``.geojson``. An earlier export is replaced, another file never.
+    kind : {"coco", "geojson", "provenance"} or None, optional
+        What a file that ends in ``.json`` is; or ``"provenance"``: who said the class of each px, as a raster.
+    region : tuple of 4 int or None, optional
+        (y0, x0, y1, x1) px: only this part.
+    simplify : float or None, optional
+        Simplify polygons by about so many px. Neighbors keep their common border.
+    min_area : int, optional
+        Polygons of fewer px are left out.
+    losses : ExportLosses or None, optional
+        Counts of what polygons leave out; they are filled in.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
+
+    Returns
+    -------
+    Path
+        The file or folder.
+
+    Raises
+    ------
+    InputError
+        The region holds no px, or the CRS is unknown.
+    OutputError
+        The name does not say how, an option does not go with it, or it cannot be written.
+    """
+    out = Path(out)
+    if kind == "provenance":
+        check_provenance_path(out)
+    chosen = Map(source) if isinstance(source, Path | str) else source
+    shown = chosen if isinstance(chosen, Corrections) else chosen.source
+    if kind == "provenance" and not isinstance(shown, Corrections):
+        shown = Provenance(shown)
+    with progress_bar("Exporting", progress) as report:
+        return write(
+            shown,
+            out,
+            kind=None if kind == "provenance" else kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
+        )

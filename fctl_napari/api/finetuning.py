@@ -1,0 +1,208 @@
+"""Fine-tuning on corrections, with a gate that says whether the new network is better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.api import html
+from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpoint
+from fctl_napari.api.maps import Map
+from fctl_napari.api.opening import ImageLike, as_image
+from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.api.running import LOOK_SECONDS, shared_engine
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.errors import Cancelled, CheckpointError, InputError
+from fctl_napari.finetuning.candidates import check_free, keep, roll_back
+from fctl_napari.finetuning.gate import WORDS, GateResult
+from fctl_napari.finetuning.request import finetune_request
+from fctl_napari.finetuning.run import start_finetune
+from fctl_napari.finetuning.unfinished import open_waiting
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.locations import cache_folder, new_checkpoint
+from fctl_napari.segmentation.store.result_paths import own_corrections
+
+
+class Candidate:
+    """A fine-tuned network that waits to be kept or rolled back.
+
+    ``fctl.finetune`` makes it.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the checkpoint that it becomes if it is kept.
+
+    Attributes
+    ----------
+    out : Path
+        Path of the checkpoint that it becomes if it is kept.
+    gate : GateResult
+        Whether the gate advises to keep it, and why.
+    figures : dict of str to object
+        Figures before and after.
+
+    Raises
+    ------
+    CheckpointError
+        There is none.
+    """
+
+    def __init__(self, out: Path) -> None:
+        waiting = open_waiting(out)
+        self.out = out
+        self.gate: GateResult = waiting.gate_result
+        self.figures: dict[str, Any] = waiting.figures
+        self._name = waiting.card.name
+
+    @property
+    def better(self) -> bool:
+        """True if the gate advises to keep it."""
+        return self.gate.keep
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The network itself, kept or not."""
+        waiting = open_waiting(self.out) if not self.out.exists() else None
+        return Checkpoint(self.out if waiting is None else waiting.path)
+
+    def keep(self, *, anyway: bool = False) -> Checkpoint:
+        """Make it a checkpoint.
+
+        Parameters
+        ----------
+        anyway : bool, optional
+            If True, also against the gate. It stays marked so in the lineage.
+
+        Returns
+        -------
+        Checkpoint
+            The checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            The gate advises against it, or it is not there any more.
+        OutputError
+            The name has been taken meanwhile, or the folder is not writable.
+        """
+        if not (self.better or anyway):
+            raise CheckpointError(
+                f"{self._name}: the gate found it no better ({' '.join(self.gate.reasons)}); roll it back, or keep it "
+                "with keep(anyway=True)."
+            )
+        return Checkpoint(keep(self.out))
+
+    def roll_back(self) -> None:
+        """Delete it; its parent is as it was."""
+        roll_back(self.out)
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        """Return the figures as the rows of a table."""
+        rows = []
+        for part, words in WORDS.items():
+            before, after = (self.figures[side].get(part, {}) for side in ("before", "after"))
+            if before or after:
+                rows.append((words, *(_number(each.get("miou")) for each in (before, after)), _number(after.get("agreement"))))
+        return rows
+
+    def __repr__(self) -> str:
+        """Return name and advice in a line."""
+        return f"<Candidate {self._name}: {'better' if self.better else 'not better'}. {' '.join(self.gate.reasons)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the figures for a notebook."""
+        advice = "The gate advises to keep it." if self.better else "The gate advises to roll it back."
+        return html.block(
+            self._name,
+            html.sentence(advice),
+            html.table(("measured on", "mIoU before", "mIoU after", "as before"), self._rows()),
+            *(html.sentence(reason) for reason in self.gate.reasons),
+        )
+
+
+def finetune(
+    image: ImageLike | Map,
+    checkpoint: CheckpointLike | None = None,
+    out: Path | str | None = None,
+    *,
+    corrections: Corrections | Path | str | None = None,
+    ground_truth: Path | str | None = None,
+    progress: Shown = True,
+    **settings: Any,
+) -> Candidate:
+    """Let a network learn from corrections in a worker process; its parent stays as it is.
+
+    An interrupt stops it, and the same call resumes.
+
+    Parameters
+    ----------
+    image : Image, Map, str or Path
+        The image that was corrected; or a map, whose image and network are taken.
+    checkpoint : Checkpoint, str, Path or None, optional
+        The parent. None takes that of the map, or ``"earth"`` for an image.
+    out : Path, str or None, optional
+        The new checkpoint. None is a free name beside the image.
+    corrections : Corrections, Path, str or None, optional
+        What was painted. None takes the corrections that lie beside the image.
+    ground_truth : Path, str or None, optional
+        Ground truth of the image, to measure on. Nothing is learned from it.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
+    **settings : object
+        Settings of ``FinetuneRequest``: ``steps``, ``seconds``, ``parts``, ``held_out``, ``bound``, ``seed``,
+        ``device`` and others.
+
+    Returns
+    -------
+    Candidate
+        The new network with its figures and the gate's advice, to be kept or rolled back.
+
+    Raises
+    ------
+    FctlError
+        The image, the corrections, the network or a setting does not do; the sentence says what to do.
+    """
+    if isinstance(image, Map):
+        if image.image is None:
+            raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
+        found, network = image.image, load_checkpoint(checkpoint or image.checkpoint_path())
+    else:
+        found, network = as_image(image), load_checkpoint(checkpoint or "earth")
+    if found.path is None:
+        raise InputError(f"{found.name}: is an array; write it to a file, and learn from the corrections of that.")
+    usual = own_corrections(corrections_path(found.path, cache_folder), found.pyramid)
+    given = corrections.path if isinstance(corrections, Corrections) else corrections
+    target = check_free(new_checkpoint(found.path, network.path) if out is None else Path(out).absolute())
+    request = finetune_request(
+        image=found.path,
+        checkpoint=str(network.path),
+        corrections=str(usual if given is None else given),
+        out=str(target),
+        truth=None if ground_truth is None else str(ground_truth),
+        value_range=found.pyramid.value_range,
+        bands=found.pyramid.bands,
+        **settings,
+    )
+    run = start_finetune(shared_engine(), request)
+    try:
+        with progress_bar(f"Fine-tuning {network.name}", progress) as report:
+            while True:
+                event = run.wait(LOOK_SECONDS)
+                if event.progress is not None:
+                    report(event.progress.done, event.progress.total)
+                if event.state in ("done", "failed", "cancelled"):
+                    break
+    except BaseException:
+        run.cancel()
+        run.wait()
+        raise
+    if event.error is not None:
+        raise event.error
+    if event.state == "cancelled":
+        raise Cancelled
+    return Candidate(target)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

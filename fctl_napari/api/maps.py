@@ -1,0 +1,303 @@
+"""Map of classes as notebooks and scripts know it: a prediction, with the corrections that people painted."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.api import html
+from fctl_napari.api.image import Image
+from fctl_napari.api.lazy_array import WindowedArray, georeferenced, require_small
+from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.corrections.chosen_map import chosen_map
+from fctl_napari.corrections.final_map import FinalMap
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
+from fctl_napari.figures.comparison import shown_classes
+from fctl_napari.imagery.open import open_image
+from fctl_napari.map_report.picture import coarse_labels
+from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.segmentation.store.store import Segmentation
+
+if TYPE_CHECKING:
+    import geopandas
+    import xarray
+
+    from fctl_napari.windows import IntWindow
+
+OPACITY = 0.6
+"""Opacity of the classes over the image in pictures."""
+
+
+class Map:
+    """A map of classes: what a network predicts, and where people corrected it, what they painted.
+
+    ``fctl.segment`` and ``fctl.open`` make it.
+
+    Parameters
+    ----------
+    path : Path or str
+        Folder of the segmentation.
+    raw : bool, optional
+        If True, the prediction alone.
+    corrections : Path or str or None, optional
+        Corrections that are part of it. None takes those that lie beside the image, if they are of this image.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the segmentation.
+    source : Segmentation or FinalMap
+        The map on disk.
+    notes : list of str
+        Sentences on the corrections that are part of it, and on those that lie there and are not.
+
+    Raises
+    ------
+    InputError
+        There is no segmentation at the path, or the corrections are missing, damaged, or of another image.
+    """
+
+    def __init__(
+        self, path: Path | str, *, raw: bool = False, corrections: Path | str | None = None
+    ) -> None:
+        self._store = Segmentation.open(path)
+        self.path = self._store.path
+        self.source, self.notes = chosen_map(
+            self._store, raw=raw, corrections=None if corrections is None else Path(corrections)
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        return self.source.shape
+
+    @property
+    def classes(self) -> ClassTable:
+        """Classes of the map, with their colors."""
+        return shown_classes(self.source.class_table)
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the network that made it."""
+        return str(self._store.facts["checkpoint"]["name"])
+
+    @property
+    def done(self) -> float:
+        """Share of the tiles that are computed, 0..1."""
+        return float(self._store.done().mean())
+
+    @property
+    def corrected(self) -> bool:
+        """True if corrections are part of it."""
+        return isinstance(self.source, FinalMap)
+
+    @property
+    def prediction(self) -> Map:
+        """The prediction alone."""
+        return Map(self.path, raw=True)
+
+    @property
+    def crs(self) -> str | None:
+        """Coordinate reference system. None if the map has no place on the ground."""
+        place = self.source.georeference
+        return None if place is None else place.crs
+
+    @cached_property
+    def image(self) -> Image | None:
+        """The image, if it is still where it was."""
+        path = self._store.image_path
+        if path is None:
+            return None
+        settings = self._store.settings
+        try:
+            return Image(open_image(path, value_range=settings.get("value_range"), bands=settings.get("bands")))
+        except FctlError:
+            return None
+
+    def read(self, window: IntWindow | None = None) -> NDArray[np.uint8]:
+        """Read the classes of a part.
+
+        Parameters
+        ----------
+        window : tuple of 4 int or None, optional
+            (y0, x0, y1, x1) px, half open. None is the whole map.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Index of the class, from 0. 255 where there is none, also outside the image.
+
+        Raises
+        ------
+        InputError
+            There are too many px for one array, or the file is damaged.
+        """
+        y0, x0, y1, x1 = window = window or (0, 0, *self.shape)
+        require_small(self.path.name, (y1 - y0, x1 - x0))
+        return self.source.labels.read(window) - np.uint8(1)  # 0 is no class, and becomes 255
+
+    def confidence(self, window: IntWindow | None = None) -> NDArray[np.float32]:
+        """Read the network's confidence in a part.
+
+        Parameters
+        ----------
+        window : tuple of 4 int or None, optional
+            (y0, x0, y1, x1) px, half open. None is the whole map.
+
+        Returns
+        -------
+        ndarray of float32 [y, x]
+            Probability of the predicted class, 0..1. NaN where there is none, and where a person decided.
+
+        Raises
+        ------
+        InputError
+            There are too many px for one array, or the file is damaged.
+        """
+        y0, x0, y1, x1 = window = window or (0, 0, *self.shape)
+        require_small(self.path.name, (y1 - y0, x1 - x0))
+        stored = self.source.confidence.read(window)
+        found: NDArray[np.float32] = np.where(stored > 0, stored / np.float32(255), np.float32(np.nan))
+        return found
+
+    def areas(self, *, progress: Shown = True) -> ClassAreas:
+        """Measure the classes, in px and on the ground.
+
+        Parameters
+        ----------
+        progress : bool or callable, optional
+            Whether a bar is shown, or what takes the counts.
+
+        Returns
+        -------
+        ClassAreas
+            Px and hectares by class.
+
+        Raises
+        ------
+        InputError
+            The segmentation is damaged.
+        """
+        with progress_bar("Measuring", progress) as report:
+            return class_areas(self.source, progress=report)
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Return the map as an array of xarray that is read where it is computed.
+
+        Returns
+        -------
+        xarray.DataArray of uint8 [y, x]
+            Index of the class, 255 where there is none (``_FillValue``). The names stand in ``attrs["classes"]``, the
+            place on the ground in ``.rio.crs`` and ``.rio.transform()``.
+
+        Raises
+        ------
+        InputError
+            xarray or rioxarray is not installed.
+        """
+        array = WindowedArray(self.read, self.shape, np.dtype(np.uint8)).lazy(self.source.labels.chunk)
+        found = georeferenced(array, ("y", "x"), self.path.name, self.source.georeference)
+        found.attrs |= {"classes": list(self.classes.names), "_FillValue": IGNORE}
+        return found
+
+    def to_geopandas(
+        self,
+        region: IntWindow | None = None,
+        *,
+        simplify: float | None = None,
+        min_area: int = 0,
+        progress: Shown = True,
+    ) -> geopandas.GeoDataFrame:
+        """Return the map's regions as polygons.
+
+        Parameters
+        ----------
+        region : tuple of 4 int or None, optional
+            (y0, x0, y1, x1) px: only this part.
+        simplify : float or None, optional
+            Tolerance, px, as for ``fctl.export``.
+        min_area : int, optional
+            Regions of fewer px are left out.
+        progress : bool or callable, optional
+            Whether a bar is shown, or what takes the counts.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            Columns class, index, color, area_px, area_m2 where the map has a place on the ground, and geometry: in its
+            CRS, else px (x right, y down).
+
+        Raises
+        ------
+        InputError
+            geopandas is not installed, the region holds no px, or the CRS is unknown.
+        """
+        try:
+            import geopandas
+        except ImportError:
+            raise InputError(
+                "geopandas: is not installed, and polygons of it need it; pip install 'fctl-napari[notebook]'."
+            ) from None
+        from fctl_napari.api.exporting import export
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = export(
+                self, Path(folder) / "map.gpkg", region=region, simplify=simplify, min_area=min_area, progress=progress
+            )
+            found = geopandas.read_file(file)
+        return found if self.crs is not None else found.set_crs(None, allow_override=True)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the classes, uint8 [y, x], 255 where there is none."""
+        return np.asarray(self.read(), dtype=dtype)
+
+    def _facts(self) -> dict[str, str]:
+        """Return what is known of the map, by name."""
+        height, width = self.shape
+        return {
+            "size": f"{width:,} x {height:,} px (width x height)",
+            "network": self.checkpoint,
+            "computed": f"{100 * self.done:.3g} % of the tiles",
+            **({"corrections": self.source.corrections.path.name} if isinstance(self.source, FinalMap) else {}),
+            **({} if self.crs is None else {"CRS": self.crs[:60]}),
+            "folder": str(self.path),
+        }
+
+    def _coarse(self) -> tuple[NDArray[np.uint8], list[str]]:
+        """Return a picture of the map over its image, and the share of each class in it, in words."""
+        labels = coarse_labels(self.source, html.SIDE)
+        table = self.classes
+        palette = np.zeros((256, 3), np.float32)
+        palette[1 : len(table) + 1] = table.colors
+        seen = palette[labels]
+        if self.image is not None:
+            y, x = (np.linspace(0, n - 1, m).round().astype(int) for n, m in zip(self.shape, labels.shape, strict=True))
+            there = self.image.read(side=max(labels.shape))
+            rows, columns = (k * n // m for k, n, m in zip((y, x), there.shape, self.shape, strict=False))
+            below = there[np.ix_(rows, columns)]
+            seen = np.where(labels[..., None] > 0, OPACITY * seen + (1 - OPACITY) * below, below)
+        counts = np.bincount(labels.ravel(), minlength=256)[1 : len(table) + 1]
+        shares = [f"{100 * count / max(1, counts.sum()):.1f} %" for count in counts]
+        return seen.round().astype(np.uint8), shares
+
+    def __repr__(self) -> str:
+        """Return name and facts in a line."""
+        return f"<Map {self.path.name}: {', '.join(self._facts().values())}>"
+
+    def _repr_html_(self) -> str:
+        """Return thumbnail, legend with shares, and facts for a notebook."""
+        seen, shares = self._coarse()
+        legend = html.legend(zip(self.classes.scored, shares, strict=True))
+        return html.block(
+            self.path.name,
+            html.facts(self._facts()),
+            html.picture(seen),
+            legend,
+            html.sentence("Shares are of the px of this picture that have a class; areas() measures them."),
+        )

@@ -1,0 +1,252 @@
+"""Figures and errors of maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fctl_napari.api import html
+from fctl_napari.api.maps import Map
+from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.error_regions import Region, Regions, find_errors, find_uncertain, order
+from fctl_napari.evaluation.evaluation import BOUNDARY_PX, Evaluation
+from fctl_napari.evaluation.evaluation import evaluate as score
+from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
+from fctl_napari.segmentation.store.store import Segmentation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fctl_napari.windows import IntWindow
+
+MapLike = Map | Path | str
+
+
+class Figures:
+    """Figures of a map against a ground truth.
+
+    ``fctl.evaluate`` makes it.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Confusion matrix, scores by class, calibration, boundary IoU.
+    name : str
+        Name of the map.
+    notes : list of str
+        What is to be known of the ground truth and of the map.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+        All figures.
+    notes : list of str
+        What is to be known of the ground truth and of the map.
+    """
+
+    def __init__(self, evaluation: Evaluation, name: str, notes: list[str]) -> None:
+        self.evaluation = evaluation
+        self.notes = notes
+        self._name = name
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU over all classes."""
+        return self.evaluation.scores.miou
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the scored px whose class is right."""
+        return self.evaluation.scores.accuracy
+
+    @property
+    def iou(self) -> dict[str, float]:
+        """IoU by class. NaN for a class that is nowhere."""
+        return dict(self.evaluation.scores.iou)
+
+    def figure(self) -> Figure:
+        """Draw figures by class, confusion matrix and reliability.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure.
+        """
+        from fctl_napari.figures.evaluation import evaluation_figure
+
+        return evaluation_figure(self.evaluation, self._name)
+
+    def __repr__(self) -> str:
+        """Return the means in a line."""
+        scores = self.evaluation.scores
+        return f"<Figures of {self._name}: mIoU {self.miou:.4f}, accuracy {self.accuracy:.4f}, {scores.pixels:,} px>"
+
+    def _repr_html_(self) -> str:
+        """Return the figures for a notebook."""
+        scores = self.evaluation.scores
+        rows = [(name, f"{scores.iou[name]:.4f}", f"{scores.f1[name]:.4f}") for name in self.evaluation.names]
+        means = {"mIoU, all classes": f"{self.miou:.4f}", "accuracy": f"{self.accuracy:.4f}", "px": f"{scores.pixels:,}"}
+        return html.block(
+            self._name,
+            html.facts(means),
+            html.table(("class", "IoU", "F1"), rows),
+            *(html.sentence(note) for note in self.notes),
+        )
+
+
+class Errors:
+    """Regions of errors, or of doubts where there is no ground truth, the largest first.
+
+    ``fctl.errors`` makes it.
+
+    Parameters
+    ----------
+    regions : Regions
+        The regions.
+    source : Map
+        The map.
+    by_truth : bool
+        If True, they are errors, else doubts.
+
+    Attributes
+    ----------
+    regions : Regions
+        The regions, with the counts of all.
+    """
+
+    def __init__(self, regions: Regions, source: Map, *, by_truth: bool) -> None:
+        self.regions = regions
+        self._map = source
+        self._by_truth = by_truth
+
+    def __len__(self) -> int:
+        """Return the number of listed regions."""
+        return len(self.regions)
+
+    def __getitem__(self, index: int) -> Region:
+        """Return a region by its place in the list."""
+        return self.regions[index]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Return the regions as the rows of a table."""
+        names = self._map.prediction.source.class_table.names
+        return [
+            (
+                " ".join(map(str, one.window)),
+                f"{one.pixels:,}",
+                "" if one.ground_truth is None else names[one.ground_truth],
+                names[one.predicted],
+                f"{one.confidence:.2f}",
+            )
+            for one in self.regions
+        ]
+
+    def __repr__(self) -> str:
+        """Return the counts in a line."""
+        kind = "errors" if self._by_truth else "doubts"
+        return f"<Errors of {self._map.path.name}: {self.regions.found} regions of {kind}, {self.regions.pixels:,} px>"
+
+    def _repr_html_(self) -> str:
+        """Return the list for a notebook."""
+        header = ("y0 x0 y1 x1", "px", "is", "called", "confidence")
+        return html.block(repr(self)[1:-1], html.table(header, self._rows()))
+
+
+def evaluate(
+    source: MapLike,
+    ground_truth: Path | str,
+    *,
+    region: IntWindow | None = None,
+    mapping: Path | str | None = None,
+    boundary_px: int | None = BOUNDARY_PX,
+    progress: Shown = True,
+) -> Figures:
+    """Compare a map with its ground truth.
+
+    Parameters
+    ----------
+    source : Map, Path or str
+        The map; ``map.prediction`` is the network alone.
+    ground_truth : Path or str
+        PNG or TIFF of class indices (255 ignored) or the classes' colors, an OME-Zarr label, or polygons.
+    region : tuple of 4 int or None, optional
+        (y0, x0, y1, x1) px: only this part.
+    mapping : Path, str or None, optional
+        File that says the class of each value: ``{"values": {"7": "water"}}``.
+    boundary_px : int or None, optional
+        Width of the bands of Boundary IoU, px. None leaves it out.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
+
+    Returns
+    -------
+    Figures
+        Figures by class, means, calibration.
+
+    Raises
+    ------
+    InputError
+        The ground truth is missing, damaged, of another size or of other classes, or nothing is left to score.
+    """
+    chosen = source if isinstance(source, Map) else Map(source)
+    truth = Path(ground_truth)
+    there, notes = open_ground_truth_of(chosen.source, truth, None if mapping is None else Path(mapping))
+    with progress_bar("Comparing", progress) as report:
+        found = score(chosen.source, there, region, boundary_px=boundary_px, progress=report)
+    return Figures(found, chosen.path.name, [*chosen.notes, *notes])
+
+
+def errors(
+    source: MapLike,
+    ground_truth: Path | str | None = None,
+    *,
+    region: IntWindow | None = None,
+    by: Literal["size", "confidence", "class"] = "size",
+    measure: Literal["confidence", "entropy", "margin"] = "confidence",
+    mapping: Path | str | None = None,
+    progress: Shown = True,
+) -> Errors:
+    """Find the connected regions of a prediction's errors, or, without a ground truth, of its doubts.
+
+    Parameters
+    ----------
+    source : Map, Path or str
+        The map, whose prediction is looked at.
+    ground_truth : Path, str or None, optional
+        As for ``fctl.evaluate``. None looks for doubts.
+    region : tuple of 4 int or None, optional
+        (y0, x0, y1, x1) px: only this part.
+    by : {"size", "confidence", "class"}, optional
+        Order: the largest, the surest (the least sure doubts), or by class.
+    measure : {"confidence", "entropy", "margin"}, optional
+        Measure of doubts. The last two where the map was made with ``maps=True``.
+    mapping : Path, str or None, optional
+        As for ``fctl.evaluate``.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
+
+    Returns
+    -------
+    Errors
+        The regions.
+
+    Raises
+    ------
+    InputError
+        The ground truth is missing, damaged, of another size or of other classes.
+    """
+    chosen = source if isinstance(source, Map) else Map(source)
+    store = chosen.prediction.source
+    assert isinstance(store, Segmentation)
+    if ground_truth is None and mapping is not None:
+        raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
+    with progress_bar("Looking for regions", progress) as report:
+        if ground_truth is None:
+            found = find_uncertain(store, region, measure=measure, progress=report)
+        else:
+            truth = Path(ground_truth)
+            there, _ = open_ground_truth_of(store, truth, None if mapping is None else Path(mapping))
+            found = find_errors(store, there, region, progress=report)
+    ordered = Regions(order(found, by), found=found.found, small=found.small, pixels=found.pixels)
+    return Errors(ordered, chosen, by_truth=ground_truth is not None)

@@ -1,0 +1,105 @@
+"""Runs in a worker process that lasts from call to call."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fctl_napari.api.image import Image
+from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.imagery.convert import convert
+from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
+
+LOOK_SECONDS = 0.1
+"""Interval at which the progress of a run is looked at, s."""
+
+_engines: dict[str | None, Engine] = {}
+_lock = threading.Lock()
+
+
+def shared_engine(scheduler: str | None = None) -> Engine:
+    """Return the engine of this process, whose worker starts at the first run and ends with the process.
+
+    Parameters
+    ----------
+    scheduler : str or None, optional
+        Address of a dask scheduler whose workers see the same files. None computes on this machine.
+
+    Returns
+    -------
+    Engine
+        The engine.
+    """
+    with _lock:
+        if scheduler not in _engines:
+            _engines[scheduler] = Engine(scheduler)
+        return _engines[scheduler]
+
+
+def run(
+    request: SegmentationRequest, description: str, progress: Shown, scheduler: str | None = None
+) -> RunProgress:
+    """Carry out a request; an interrupt (Ctrl-C, or the notebook's stop button) stops it and keeps what is done.
+
+    Parameters
+    ----------
+    request : SegmentationRequest
+        The request.
+    description : str
+        Text of the bar.
+    progress : bool or callable
+        Whether a bar is shown, or what takes the counts.
+    scheduler : str or None, optional
+        As for ``shared_engine``.
+
+    Returns
+    -------
+    RunProgress
+        The last event.
+
+    Raises
+    ------
+    FctlError
+        The run failed.
+    """
+    under_way = shared_engine(scheduler).start(request)
+    try:
+        with progress_bar(description, progress) as report:
+            while True:
+                event = under_way.wait(LOOK_SECONDS)
+                report(event.done, event.total or 0)
+                if event.state in ("done", "failed", "cancelled"):
+                    break
+    except BaseException:
+        under_way.cancel()
+        under_way.wait()
+        raise
+    if event.error is not None:
+        raise event.error
+    return event
+
+
+def stored(image: Image, out: Path) -> str:
+    """Return the path of an image that the worker can open; an array is written beside the result first.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    out : Path
+        Path of the result.
+
+    Returns
+    -------
+    str
+        Path or address.
+
+    Raises
+    ------
+    OutputError
+        The array cannot be written.
+    """
+    if image.path is not None:
+        return image.path
+    copy = out.with_name(f"{out.name.removesuffix('.ome.zarr')}.image.ome.zarr")
+    return str(convert(image.pyramid, copy))

@@ -1,0 +1,161 @@
+"""Training of networks, and the paper's ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.ablation.plan import AblationRequest
+from fctl_napari.ablation.report import report as ablation_report
+from fctl_napari.ablation.results import read_results
+from fctl_napari.ablation.run import run_ablation
+from fctl_napari.api import html
+from fctl_napari.api.checkpoints import Checkpoint
+from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.segmentation.jobs.parameters import DEVICE
+from fctl_napari.training.config import load_train_config
+from fctl_napari.training.train import train as run_training
+
+
+def train(
+    config: str | Path,
+    data: Path | str = ".",
+    out: Path | str | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    device: str = DEVICE.default,
+    progress: Shown = True,
+) -> Checkpoint:
+    """Train a network; the same call resumes a run that was stopped.
+
+    Parameters
+    ----------
+    config : str or Path
+        A TOML file, or a built-in recipe: ``"earth"``, ``"deepglobe/fctl_vgg16"``, ...
+    data : Path or str, optional
+        The data set, or where the config's relative paths start.
+    out : Path, str or None, optional
+        Folder of checkpoint, log and state. None is ``runs/NAME``.
+    settings : mapping of str to object or None, optional
+        Settings in place of the config's: ``{"schedule.steps": 100}``.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
+
+    Returns
+    -------
+    Checkpoint
+        The trained network.
+
+    Raises
+    ------
+    FctlError
+        The config, the data or the device does not do; the sentence says what to do.
+    """
+    chosen = load_train_config(str(config), dict(settings or {}))
+    folder = Path("runs") / chosen.name if out is None else Path(out)
+    with progress_bar(f"Training {chosen.name}", progress) as report:
+        written = run_training(
+            chosen,
+            folder,
+            data_folder=data,
+            device=device,
+            progress=lambda step, steps, _loss: report(step, steps),
+        )
+    return Checkpoint(written)
+
+
+class AblationTable:
+    """Results of an ablation.
+
+    ``fctl.ablate`` makes it.
+
+    Parameters
+    ----------
+    path : Path
+        The table, a CSV file.
+
+    Attributes
+    ----------
+    path : Path
+        The table, a CSV file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def report(self) -> str:
+        """Return the results in the layout of the paper's tables, beside its figures.
+
+        Returns
+        -------
+        str
+            The tables, in Markdown.
+        """
+        return ablation_report(read_results(self.path))
+
+    def __repr__(self) -> str:
+        """Return the number of results in a line."""
+        return f"<AblationTable {self.path}: {len(read_results(self.path))} results>"
+
+    def _repr_markdown_(self) -> str:
+        """Return the tables for a notebook."""
+        return self.report()
+
+    def _repr_html_(self) -> str | None:
+        """Return nothing while there are results, which Markdown shows better."""
+        return None if read_results(self.path) else html.sentence("There are no results yet.")
+
+
+def ablate(
+    tables: int | Sequence[int],
+    config: str | Path = "earth",
+    out: Path | str = "runs/ablation",
+    *,
+    data: Path | str = ".",
+    settings: Mapping[str, Any] | None = None,
+    progress: Shown = True,
+    **budget: Any,
+) -> AblationTable:
+    """Train and measure every row of the paper's tables with the same budget; the same call resumes.
+
+    Parameters
+    ----------
+    tables : int or sequence of int
+        3 (contexts, GPE), 4 (sizes), 5 and 6 (ALE); 0 is the network without each of its bands.
+    config : str or Path, optional
+        How every row is trained: a TOML file, or a built-in recipe.
+    out : Path or str, optional
+        Folder of the table and the runs.
+    data : Path or str, optional
+        Where the config's relative paths start.
+    settings : mapping of str to object or None, optional
+        Settings in place of the config's.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
+    **budget : object
+        Further settings of ``AblationRequest``: ``seeds``, ``steps`` or ``minutes``, ``contexts``, ``base``,
+        ``frozen_encoders``, ``tiles``, ``device``, ``precision``, ``scheduler``, ``workers``.
+
+    Returns
+    -------
+    AblationTable
+        The results.
+
+    Raises
+    ------
+    FctlError
+        The request does not fit its data, or some rows could not be trained.
+    """
+    recipe = load_train_config(str(config), dict(settings or {}))
+    request = AblationRequest(
+        tables=(tables,) if isinstance(tables, int) else tuple(tables),
+        recipe=recipe,
+        out=Path(out),
+        data_folder=Path(data),
+        **{"contexts": "deepglobe" if recipe.data.sample else "inria", **budget},
+    )
+    with progress_bar("Ablating", progress) as report:
+        return AblationTable(run_ablation(request, lambda done, total, _note: report(done, total)))

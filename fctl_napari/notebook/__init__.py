@@ -1,0 +1,1 @@
+"""Viewer of large images in notebook cells."""

@@ -1,0 +1,194 @@
+"""Tiles of images and maps as pictures, for the viewer in a notebook."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from fctl_napari.imagery.labels.readable import ReadableLabels
+from fctl_napari.imagery.pyramid import Pyramid
+
+SIDE = 256
+"""Side of a tile, px."""
+QUALITY = 88
+"""Quality of JPEG tiles of images."""
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile as a picture.
+
+    Attributes
+    ----------
+    data : bytes
+        The file.
+    type : str
+        Its media type.
+    """
+
+    data: bytes
+    type: str
+
+
+class TileSource(Protocol):
+    """Image that is shown tile by tile."""
+
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale : int
+            Px of full resolution for each px of the tile.
+        x, y : int
+            Column and row of the tile. Those at the right and lower borders are smaller.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
+
+
+def window_of(shape: tuple[int, int], scale: int, x: int, y: int) -> tuple[int, int, int, int]:
+    """Return the part of an image that a tile shows.
+
+    Parameters
+    ----------
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+    scale : int
+        Px of full resolution for each px of the tile.
+    x, y : int
+        Column and row of the tile.
+
+    Returns
+    -------
+    tuple of 4 int
+        (y0, x0, y1, x1) px of full resolution, inside the image.
+    """
+    side = SIDE * scale
+    return y * side, x * side, min((y + 1) * side, shape[0]), min((x + 1) * side, shape[1])
+
+
+class ImageTiles:
+    """Tiles of an image in its colors.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    """
+
+    def __init__(self, pyramid: Pyramid) -> None:
+        self._pyramid = pyramid
+
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile, see ``TileSource.tile``."""
+        y0, x0, y1, x1 = window_of(self._pyramid.shape, scale, x, y)
+        side = SIDE * scale
+        square = self._pyramid.read_resized((y0, x0, y0 + side, x0 + side), SIDE)
+        return picture(square[: -(-(y1 - y0) // scale), : -(-(x1 - x0) // scale)], "JPEG")
+
+
+class ClassTiles:
+    """Tiles of a map of classes, transparent where there is none.
+
+    Parameters
+    ----------
+    labels : ReadableLabels
+        The map: 0 is nothing, k + 1 is class k.
+    levels : sequence of tuple of 2 int
+        (height, width) of its levels, px, the finest first.
+    colors : sequence of tuple of 3 int
+        Colors of the classes.
+    """
+
+    def __init__(self, labels: ReadableLabels, levels: Sequence[tuple[int, int]], colors: Sequence[Color]) -> None:
+        self._labels, self._levels = labels, levels
+        self._palette = np.zeros((256, 4), np.uint8)
+        self._palette[1 : len(colors) + 1] = [(*color, 255) for color in colors]
+
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile, see ``TileSource.tile``."""
+        return picture(self._palette[sampled(self._labels.read, self._levels, scale, x, y)], "PNG")
+
+
+class ValueTiles:
+    """Tiles of values 0..255 in a map of colors, transparent where the value is 0.
+
+    Parameters
+    ----------
+    labels : ReadableLabels
+        The values.
+    levels : sequence of tuple of 2 int
+        (height, width) of its levels, px, the finest first.
+    colormap : str
+        Name of a map of colors of matplotlib.
+    """
+
+    def __init__(self, labels: ReadableLabels, levels: Sequence[tuple[int, int]], colormap: str) -> None:
+        from matplotlib import colormaps
+
+        self._labels, self._levels = labels, levels
+        self._palette = (colormaps[colormap](np.arange(256) / 255) * 255).round().astype(np.uint8)
+        self._palette[0] = 0
+
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile, see ``TileSource.tile``."""
+        return picture(self._palette[sampled(self._labels.read, self._levels, scale, x, y)], "PNG")
+
+
+def sampled(
+    read: Callable[[tuple[int, int, int, int], int], NDArray[np.uint8]],
+    levels: Sequence[tuple[int, int]],
+    scale: int,
+    x: int,
+    y: int,
+) -> NDArray[np.uint8]:
+    """Read the values in the middles of a tile's px, from the coarsest level that has them all.
+
+    Parameters
+    ----------
+    read : callable
+        Function of (window, level) that returns the values.
+    levels : sequence of tuple of 2 int
+        (height, width) of the levels, px, the finest first.
+    scale : int
+        Px of full resolution for each px of the tile.
+    x, y : int
+        Column and row of the tile.
+
+    Returns
+    -------
+    ndarray of uint8 [y, x]
+        Values of the tile.
+    """
+    height, width = levels[0]
+    y0, x0, y1, x1 = window_of((height, width), scale, x, y)
+    level = max(k for k, shape in enumerate(levels) if round(height / shape[0]) <= scale)
+    rows, columns = (
+        np.minimum((np.arange(start, stop, scale) + scale // 2) * coarse // fine, coarse - 1)
+        for start, stop, coarse, fine in ((y0, y1, levels[level][0], height), (x0, x1, levels[level][1], width))
+    )
+    values = read((int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1), level)
+    found: NDArray[np.uint8] = values[np.ix_(rows - rows[0], columns - columns[0])]
+    return found
+
+
+def picture(pixels: NDArray[np.uint8], kind: str) -> Tile:
+    file = io.BytesIO()
+    picture = Pillow.fromarray(np.ascontiguousarray(pixels))
+    if kind == "JPEG":
+        picture.save(file, "JPEG", quality=QUALITY)
+    else:
+        picture.save(file, "PNG", compress_level=1)
+    return Tile(file.getvalue(), f"image/{kind.lower()}")

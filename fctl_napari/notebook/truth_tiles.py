@@ -1,0 +1,85 @@
+"""Tiles of a ground truth, and of the px that a map gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, scored_classes
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.notebook.tiles import Color, Tile, picture, sampled, window_of
+
+MOST_PX = 2**22
+"""Largest part of a ground truth, px, of which every px is read for a tile; of larger parts rows are left out."""
+
+
+class TruthTiles:
+    """Tiles of a ground truth in the colors of a map, transparent where there is none.
+
+    A ground truth has no coarser levels. Of tiles that show much of it only every n-th row is read.
+
+    Parameters
+    ----------
+    ground_truth : GroundTruth
+        The ground truth.
+    source : Comparable
+        The map.
+    colors : sequence of tuple of 3 int
+        Colors of the map's classes.
+    """
+
+    def __init__(self, ground_truth: GroundTruth, source: Comparable, colors: Sequence[Color]) -> None:
+        self._truth = ground_truth
+        self._scored = scored_classes(source, ground_truth)
+        self._palette = np.zeros((256, 4), np.uint8)
+        self._palette[: len(colors)] = [(*color, 255) for color in colors]
+
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile, see ``TileSource.tile``."""
+        return picture(self._palette[self._true(scale, x, y)], "PNG")
+
+    def _true(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return true classes in the middles of the px of a tile, 255 where there is none."""
+        height, width = self._truth.shape
+        y0, x0, y1, x1 = window_of((height, width), scale, x, y)
+        rows = np.minimum(np.arange(y0, y1, scale) + scale // 2, height - 1)
+        columns = np.minimum(np.arange(x0, x1, scale) + scale // 2, width - 1) - x0
+        if (y1 - y0) * (x1 - x0) <= MOST_PX:
+            true = self._truth.read((y0, x0, y1, x1))[np.ix_(rows - y0, columns)]
+        else:
+            true = np.concatenate([self._truth.read((int(row), x0, int(row) + 1, x1))[:, columns] for row in rows])
+        return self._scored[true]
+
+
+class ErrorTiles(TruthTiles):
+    """Tiles of the px whose class is not the true one, in the color of the true one.
+
+    Parameters
+    ----------
+    ground_truth : GroundTruth
+        The ground truth.
+    source : Comparable
+        The map.
+    colors : sequence of tuple of 3 int
+        Colors of the map's classes.
+    levels : sequence of tuple of 2 int
+        (height, width) of the map's levels, px, the finest first.
+    """
+
+    def __init__(
+        self,
+        ground_truth: GroundTruth,
+        source: Comparable,
+        colors: Sequence[Color],
+        levels: Sequence[tuple[int, int]],
+    ) -> None:
+        super().__init__(ground_truth, source, colors)
+        self._labels, self._levels = source.labels, levels
+
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile, see ``TileSource.tile``."""
+        true = self._true(scale, x, y)
+        mapped = sampled(self._labels.read, self._levels, scale, x, y) - np.uint8(1)  # 0 is no class, and becomes 255
+        return picture(self._palette[np.where((mapped == true) | (mapped == IGNORE), np.uint8(IGNORE), true)], "PNG")
