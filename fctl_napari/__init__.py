@@ -1,13 +1,27 @@
-"""Annotation and analysis of ultra-high-resolution images in napari, with the FCtL network.
+"""Annotation and analysis of ultra-high-resolution images in napari and Jupyter, with the FCtL network.
 
-Importing this package loads neither torch nor Qt; its sub-packages load what they need:
-
-``model``         the network (torch only)
-``imagery``       images and labels on disk (no torch)
-``segmentation``  the two together: image to classes
-``learning``      training and fine-tuning
-``analysis``      metrics, errors, explanations, figures
-``plugin``        napari: readers, sample, widgets
+Use it as ``import fctl_napari as fctl``: see ``docs/api.md`` for the public functions. Importing it loads neither torch
+nor Qt; each function loads what it needs.
 """
 
+import lazy_loader
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "api.checkpoints": ["Checkpoint", "load_checkpoint"],
+        "api.correcting": ["corrections"],
+        "api.explaining": ["Explanation", "explain"],
+        "api.exporting": ["export"],
+        "api.finetuning": ["Candidate", "finetune"],
+        "api.image": ["Image"],
+        "api.maps": ["Map"],
+        "api.measuring": ["Errors", "Figures", "errors", "evaluate"],
+        "api.opening": ["open"],
+        "api.segmenting": ["refine", "segment"],
+        "notebook.showing": ["show"],
+        "api.training": ["AblationTable", "ablate", "train"],
+    },
+)

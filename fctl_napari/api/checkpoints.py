@@ -75,9 +75,7 @@ class Checkpoint:
 
     def _repr_html_(self) -> str:
         """Return the card for a notebook."""
-        return html.block(
-            self.name, html.facts(self._facts()), html.legend((info, "") for info in self.classes.scored)
-        )
+        return html.block(self.name, html.facts(self._facts()), html.legend((info, "") for info in self.classes.scored))
 
 
 CheckpointLike = Checkpoint | Path | str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fctl_napari.api.checkpoints import Checkpoint
+from fctl_napari.api.locations import cache_folder
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.naming import corrections_path
-from fctl_napari.locations import cache_folder
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.result_paths import own_corrections
 
@@ -58,7 +58,9 @@ def corrections(
     found = as_image(image)
     if path is None and found.path is None:
         raise InputError(f"{found.name}: is an array, and has no folder to keep corrections in; name one with path.")
-    where = own_corrections(corrections_path(str(found.path), cache_folder), found.pyramid) if path is None else Path(path)
+    where = (
+        own_corrections(corrections_path(str(found.path), cache_folder), found.pyramid) if path is None else Path(path)
+    )
     if not write:
         return Corrections.open(where, image=found.pyramid)
     if where.exists() and classes is None:

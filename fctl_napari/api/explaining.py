@@ -135,7 +135,7 @@ def explain(
     if isinstance(image, Map):
         if image.image is None:
             raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
-        found, network = image.image, checkpoint or image.checkpoint_path()
+        found, network = image.image, checkpoint or image.network()
     else:
         found, network = as_image(image), checkpoint or "earth"
     explained = explain_pixel(

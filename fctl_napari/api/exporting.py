@@ -10,6 +10,7 @@ from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.provenance import Provenance, check_provenance_path
 from fctl_napari.export.export import export as write
+from fctl_napari.export.extract import Exportable
 from fctl_napari.export.losses import ExportLosses
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def export(
     if kind == "provenance":
         check_provenance_path(out)
     chosen = Map(source) if isinstance(source, Path | str) else source
-    shown = chosen if isinstance(chosen, Corrections) else chosen.source
-    if kind == "provenance" and not isinstance(shown, Corrections):
-        shown = Provenance(shown)
+    shown: Exportable = chosen if isinstance(chosen, Corrections) else chosen.source
+    if kind == "provenance" and isinstance(chosen, Map):
+        shown = Provenance(chosen.source)
     with progress_bar("Exporting", progress) as report:
         return write(
             shown,

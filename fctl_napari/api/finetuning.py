@@ -7,6 +7,7 @@ from typing import Any
 
 from fctl_napari.api import html
 from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpoint
+from fctl_napari.api.locations import cache_folder, new_checkpoint
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown, progress_bar
@@ -19,7 +20,6 @@ from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.run import start_finetune
 from fctl_napari.finetuning.unfinished import open_waiting
 from fctl_napari.imagery.naming import corrections_path
-from fctl_napari.locations import cache_folder, new_checkpoint
 from fctl_napari.segmentation.store.result_paths import own_corrections
 
 
@@ -97,13 +97,14 @@ class Candidate:
         """Delete it; its parent is as it was."""
         roll_back(self.out)
 
-    def _rows(self) -> list[tuple[str, str, str, str]]:
+    def _rows(self) -> list[tuple[str, ...]]:
         """Return the figures as the rows of a table."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for part, words in WORDS.items():
             before, after = (self.figures[side].get(part, {}) for side in ("before", "after"))
             if before or after:
-                rows.append((words, *(_number(each.get("miou")) for each in (before, after)), _number(after.get("agreement"))))
+                figures = (before.get("miou"), after.get("miou"), after.get("agreement"))
+                rows.append((words, *map(_number, figures)))
         return rows
 
     def __repr__(self) -> str:
@@ -166,7 +167,7 @@ def finetune(
     if isinstance(image, Map):
         if image.image is None:
             raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
-        found, network = image.image, load_checkpoint(checkpoint or image.checkpoint_path())
+        found, network = image.image, load_checkpoint(checkpoint or image.network())
     else:
         found, network = as_image(image), load_checkpoint(checkpoint or "earth")
     if found.path is None:

@@ -109,11 +109,15 @@ def legend(classes: Iterable[tuple[ClassInfo, str]]) -> str:
     str
         The element.
     """
-    return "<div>" + " ".join(
-        f'<span style="white-space: nowrap; margin-right: 1em"><span style="color: rgb{info.color}">&#9632;</span> '
-        f"{html.escape(info.name)} {html.escape(note)}</span>"
-        for info, note in classes
-    ) + "</div>"
+    return (
+        "<div>"
+        + " ".join(
+            f'<span style="white-space: nowrap; margin-right: 1em"><span style="color: rgb{info.color}">&#9632;</span> '
+            f"{html.escape(info.name)} {html.escape(note)}</span>"
+            for info, note in classes
+        )
+        + "</div>"
+    )
 
 
 def block(title: str, *parts: str) -> str:

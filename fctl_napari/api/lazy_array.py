@@ -34,9 +34,7 @@ class WindowedArray:
         Type of the values.
     """
 
-    def __init__(
-        self, read: Callable[[IntWindow], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> None:
+    def __init__(self, read: Callable[[IntWindow], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._read = read
         self.shape = shape
         self.dtype = dtype
@@ -63,7 +61,9 @@ class WindowedArray:
         """
         import dask.array
 
-        return dask.array.from_array(self, chunks=(chunk, chunk, *self.shape[2:]), meta=np.empty(0, self.dtype))
+        chunks = (chunk, chunk, *self.shape[2:])
+        found: dask.array.Array = dask.array.from_array(self, chunks=chunks, meta=np.empty(0, self.dtype))
+        return found
 
 
 def require_small(what: str, shape: tuple[int, int]) -> None:

@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.api import html
+from fctl_napari.api.checkpoints import Checkpoint
 from fctl_napari.api.image import Image
 from fctl_napari.api.lazy_array import WindowedArray, georeferenced, require_small
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.corrections.chosen_map import chosen_map
 from fctl_napari.corrections.final_map import FinalMap
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import CheckpointError, FctlError, InputError
 from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
-from fctl_napari.figures.comparison import shown_classes
 from fctl_napari.imagery.open import open_image
 from fctl_napari.map_report.picture import coarse_labels
-from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.model.classes import IGNORE, ClassTable, shown_classes
+from fctl_napari.segmentation.jobs.refining import image_of
+from fctl_napari.segmentation.store.made_by import checkpoint_of
 from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:
@@ -63,9 +65,7 @@ class Map:
         There is no segmentation at the path, or the corrections are missing, damaged, or of another image.
     """
 
-    def __init__(
-        self, path: Path | str, *, raw: bool = False, corrections: Path | str | None = None
-    ) -> None:
+    def __init__(self, path: Path | str, *, raw: bool = False, corrections: Path | str | None = None) -> None:
         self._store = Segmentation.open(path)
         self.path = self._store.path
         self.source, self.notes = chosen_map(
@@ -108,15 +108,30 @@ class Map:
         place = self.source.georeference
         return None if place is None else place.crs
 
+    def network(self) -> Checkpoint:
+        """Find the network that made it, among the built-in ones and beside the map and its image.
+
+        Returns
+        -------
+        Checkpoint
+            The network.
+
+        Raises
+        ------
+        CheckpointError
+            It is not there.
+        """
+        path = checkpoint_of(self._store)
+        if path is None:
+            raise CheckpointError(f"{self.path}: its network ({self.checkpoint}) is not at hand; give it by its file.")
+        return Checkpoint(path)
+
     @cached_property
     def image(self) -> Image | None:
         """The image, if it is still where it was."""
-        path = self._store.image_path
-        if path is None:
-            return None
-        settings = self._store.settings
         try:
-            return Image(open_image(path, value_range=settings.get("value_range"), bands=settings.get("bands")))
+            path, value_range, bands = image_of(self._store)
+            return Image(open_image(path, value_range=value_range, bands=bands))
         except FctlError:
             return None
 
@@ -274,7 +289,8 @@ class Map:
         labels = coarse_labels(self.source, html.SIDE)
         table = self.classes
         palette = np.zeros((256, 3), np.float32)
-        palette[1 : len(table) + 1] = table.colors
+        colors = [info.color for info in table.scored]
+        palette[1 : len(colors) + 1] = colors
         seen = palette[labels]
         if self.image is not None:
             y, x = (np.linspace(0, n - 1, m).round().astype(int) for n, m in zip(self.shape, labels.shape, strict=True))
@@ -282,7 +298,7 @@ class Map:
             rows, columns = (k * n // m for k, n, m in zip((y, x), there.shape, self.shape, strict=False))
             below = there[np.ix_(rows, columns)]
             seen = np.where(labels[..., None] > 0, OPACITY * seen + (1 - OPACITY) * below, below)
-        counts = np.bincount(labels.ravel(), minlength=256)[1 : len(table) + 1]
+        counts = np.bincount(labels.ravel(), minlength=256)[1 : len(colors) + 1]
         shares = [f"{100 * count / max(1, counts.sum()):.1f} %" for count in counts]
         return seen.round().astype(np.uint8), shares
 

@@ -85,8 +85,9 @@ class Figures:
     def _repr_html_(self) -> str:
         """Return the figures for a notebook."""
         scores = self.evaluation.scores
-        rows = [(name, f"{scores.iou[name]:.4f}", f"{scores.f1[name]:.4f}") for name in self.evaluation.names]
-        means = {"mIoU, all classes": f"{self.miou:.4f}", "accuracy": f"{self.accuracy:.4f}", "px": f"{scores.pixels:,}"}
+        rows = [(name, f"{scores.iou[name]:.4f}", f"{scores.f1_by_class[name]:.4f}") for name in self.evaluation.names]
+        means = {name: f"{value:.4f}" for name, value in scores.mean_ious().items()}
+        means |= {"accuracy": f"{self.accuracy:.4f}", "px": f"{scores.pixels:,}"}
         return html.block(
             self._name,
             html.facts(means),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from fctl_napari.corrections.correction_store import is_corrections
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.band_names import band_names_in, rgb_in
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.open import open_image
-from fctl_napari.segmentation.store.stored_image import is_segmentation
+from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.band_names import Bands
@@ -62,12 +64,16 @@ def open(
         folder = Path(source)
         if folder.is_dir() and is_corrections(folder):
             return Corrections.open(folder)
-        if folder.is_dir() and is_segmentation(folder):
-            return Map(folder)
+        if folder.is_dir():
+            with suppress(InputError):  # then it is an image
+                Segmentation.open(folder)
+                return Map(folder)
         return Image(open_image(source, value_range=value_range, bands=bands))
     values, place = _plain(source)
     named = name or str(getattr(source, "name", None) or "image")
-    return Image(pyramid_from_array(values, name=named, value_range=value_range, bands=bands, georeference=place))
+    names, colors = band_names_in(bands), rgb_in(bands)
+    pyramid = pyramid_from_array(values, name=named, value_range=value_range, bands=colors, georeference=place)
+    return Image(pyramid if names is None else pyramid.with_band_names(names))
 
 
 def as_image(source: ImageLike, **how: Any) -> Image:
@@ -104,7 +110,9 @@ def _plain(source: Any) -> tuple[Any, Georeference | None]:
     names = [name for name in dims if name in ("y", "x")]
     others = [name for name in dims if name not in ("y", "x")]
     if len(names) != 2 or len(others) > 1:
-        raise InputError(f"{source.name or 'array'}: has the axes {', '.join(map(str, dims))}; name them y, x and band.")
+        raise InputError(
+            f"{source.name or 'array'}: has the axes {', '.join(map(str, dims))}; name them y, x and band."
+        )
     place = None
     spatial = getattr(source, "rio", None)
     if spatial is not None and spatial.crs is not None:

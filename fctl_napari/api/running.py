@@ -36,9 +36,7 @@ def shared_engine(scheduler: str | None = None) -> Engine:
         return _engines[scheduler]
 
 
-def run(
-    request: SegmentationRequest, description: str, progress: Shown, scheduler: str | None = None
-) -> RunProgress:
+def run(request: SegmentationRequest, description: str, progress: Shown, scheduler: str | None = None) -> RunProgress:
     """Carry out a request; an interrupt (Ctrl-C, or the notebook's stop button) stops it and keeps what is done.
 
     Parameters

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
+from fctl_napari.api.locations import result_path
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown
 from fctl_napari.api.running import run, stored
 from fctl_napari.errors import InputError
-from fctl_napari.locations import result_path
 from fctl_napari.segmentation.inference.network_image import check_image_options
 from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, MERGE, PRECISION, Merge

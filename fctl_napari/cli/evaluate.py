@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fctl_napari.cli.chosen_map import chosen_map, used, used_json
+from fctl_napari.cli.chosen_map import chosen_map
 from fctl_napari.cli.options import CorrectionsOption, JsonOption, RawOption, RegionOption, SegmentationArgument
 from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import FctlError, InputError
@@ -76,6 +76,7 @@ def evaluate(
     from fctl_napari.cli.facts import say_domain
     from fctl_napari.cli.output import counting, err, out, say
     from fctl_napari.cli.tables import show_evaluation
+    from fctl_napari.corrections.chosen_map import used, used_json
     from fctl_napari.corrections.final_map import FinalMap
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
     from fctl_napari.evaluation.evaluation import evaluate as score
@@ -228,43 +229,16 @@ def _domain(store: Segmentation, checkpoint: Path | None, region: IntWindow | No
 def open_ground_truth(
     path: Path | None, mapping: Path | None, segmentation: Segmentation | FinalMap
 ) -> GroundTruth | None:
-    """Open the ground truth of a segmentation or a final map, if one is given.
+    """Open the ground truth of a segmentation or a final map, if one is given; notes on it go to stderr."""
+    from fctl_napari.cli.output import say
+    from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
 
-    If ``mapping`` is given, its values are mapped to the classes of that. Without, colors and numbers are those of the
-    segmentation's classes, so that it reads the same whatever was painted. Notes on the classes go to stderr.
-    """
-    from fctl_napari.cli.output import err
-    from fctl_napari.evaluation.ground_truth import notes_on
-    from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
-    from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
-    from fctl_napari.imagery.labels.polygon_files import is_polygon_file
-    from fctl_napari.imagery.labels.polygons import polygon_classes
-    from fctl_napari.segmentation.store.identity import take_georeference
-
-    take_georeference(segmentation.facts, segmentation.path)
     if path is None:
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
-    colors = None if mapping is not None else segmentation.predicted_classes.colors
-    polygons = is_polygon_file(path)
-    names = [info.name for info in segmentation.class_table]
-    source = open_ground_truth_over(
-        path,
-        segmentation.georeference,
-        segmentation.shape,
-        colors,
-        by_value=mapping is not None,
-        mapped=polygon_classes(mapping, names) if polygons and mapping is not None else None,
-        image=segmentation.image_path,
-    )
-    ground_truth: GroundTruth = source
-    if mapping is not None and not polygons:
-        ignored = [info.name for info in segmentation.class_table if info.ignored]
-        values = ClassMapping.read(mapping, segmentation.class_table.names, ignored)
-        ground_truth = MappedGroundTruth(source, values)
-    for note in notes_on(segmentation, ground_truth):
-        err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)
+    ground_truth, notes = open_ground_truth_of(segmentation, path, mapping)
+    say(notes)
     return ground_truth
 
 

@@ -155,7 +155,7 @@ def image_words(stored: Mapping[str, Any], beside: Path) -> str:
 
 def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
     """Return facts of a segmentation by their names."""
-    from fctl_napari.cli.chosen_map import used
+    from fctl_napari.corrections.chosen_map import used
     from fctl_napari.corrections.final_map import find_final_map
 
     height, width = segmentation.shape

@@ -26,26 +26,28 @@ OPACITY = 0.6
 """Opacity of the map over the image."""
 
 
-def coarse_labels(source: Segmentation | FinalMap) -> NDArray[np.uint8]:
+def coarse_labels(source: Segmentation | FinalMap, side: int = SIDE) -> NDArray[np.uint8]:
     """Read a map at a coarse level.
 
     Parameters
     ----------
     source : Segmentation or FinalMap
         The map.
+    side : int, optional
+        Longest side of what is returned, px.
 
     Returns
     -------
     ndarray of uint8 [y, x]
-        Values of the map, at most ``SIDE`` px on a side.
+        Values of the map.
     """
     stored = source.labels if isinstance(source, Segmentation) else source.segmentation.labels
     shapes = [(int(level.shape[0]), int(level.shape[1])) for level in stored.levels]
     if isinstance(source, FinalMap):
         shapes = source.labels.level_shapes
-    level = next((k for k, shape in enumerate(shapes) if max(shape) <= SIDE), len(shapes) - 1)
+    level = next((k for k, shape in enumerate(shapes) if max(shape) <= side), len(shapes) - 1)
     height, width = shapes[level]
-    step = max(1, -(-max(height, width) // SIDE))
+    step = max(1, -(-max(height, width) // side))
     strip = BAND * step
     return np.concatenate(
         [

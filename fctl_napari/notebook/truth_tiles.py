@@ -50,7 +50,8 @@ class TruthTiles:
             true = self._truth.read((y0, x0, y1, x1))[np.ix_(rows - y0, columns)]
         else:
             true = np.concatenate([self._truth.read((int(row), x0, int(row) + 1, x1))[:, columns] for row in rows])
-        return self._scored[true]
+        found: NDArray[np.uint8] = self._scored[true]
+        return found
 
 
 class ErrorTiles(TruthTiles):

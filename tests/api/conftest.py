@@ -27,7 +27,9 @@ def pixels() -> np.ndarray:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> Path:
     """The scene as an OME-Zarr."""
-    return convert(pyramid_from_array(pixels, name="scene"), tmp_path_factory.mktemp("api") / "scene.ome.zarr", chunk=128)
+    return convert(
+        pyramid_from_array(pixels, name="scene"), tmp_path_factory.mktemp("api") / "scene.ome.zarr", chunk=128
+    )
 
 
 @pytest.fixture(scope="module")

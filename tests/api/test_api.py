@@ -12,7 +12,7 @@ from helpers_commands import Fctl
 import fctl_napari as fctl
 from fctl_napari.api.lazy_array import MOST_PX, require_small
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.exceptions import CheckpointError, InputError
+from fctl_napari.errors import CheckpointError, InputError
 from fctl_napari.segmentation.store.store import Segmentation
 
 
@@ -64,9 +64,7 @@ def test_arrays_are_segmented_as_files_are(
         fctl.segment(array, network, progress=False)
 
 
-def test_figures_are_those_of_the_command(
-    segmented: fctl.Map, truth: Path, tmp_path: Path, command: Fctl
-) -> None:
+def test_figures_are_those_of_the_command(segmented: fctl.Map, truth: Path, tmp_path: Path, command: Fctl) -> None:
     figures = fctl.evaluate(segmented, truth, progress=False)
     command("evaluate", segmented.path, truth, "--json", tmp_path / "figures.json")
     told = json.loads((tmp_path / "figures.json").read_text())
@@ -77,9 +75,7 @@ def test_figures_are_those_of_the_command(
     assert figures.figure() is not None
 
 
-def test_errors_are_those_of_the_command(
-    segmented: fctl.Map, truth: Path, tmp_path: Path, command: Fctl
-) -> None:
+def test_errors_are_those_of_the_command(segmented: fctl.Map, truth: Path, tmp_path: Path, command: Fctl) -> None:
     found = fctl.errors(segmented, truth, progress=False)
     command("errors", segmented.path, truth, "--json", tmp_path / "errors.json", "--most", "1000")
     told = json.loads((tmp_path / "errors.json").read_text())
@@ -127,9 +123,7 @@ def test_exports_are_those_of_the_command(segmented: fctl.Map, tmp_path: Path, c
     assert ours.read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
-def test_a_network_learns_from_corrections_and_waits_for_a_decision(
-    scene: Path, network: Path, tmp_path: Path
-) -> None:
+def test_a_network_learns_from_corrections_and_waits_for_a_decision(scene: Path, network: Path, tmp_path: Path) -> None:
     table = fctl.load_checkpoint(network).classes
     with fctl.corrections(scene, tmp_path / "c.ome.zarr", classes=table) as painted:
         for k in range(8):

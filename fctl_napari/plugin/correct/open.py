@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.api.locations import cache_folder
 from fctl_napari.corrections.correction_store import half_made
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import InputError
@@ -19,7 +20,6 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
-from fctl_napari.plugin.layers.paths import cache_folder
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.result_paths import named_path, own_corrections

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from fctl_napari.api.locations import cache_folder
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.relink import copy_for, relink
 from fctl_napari.errors import InputError
@@ -17,7 +18,6 @@ from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.correct.layer import add_corrections
 from fctl_napari.plugin.layers.image_source import ImageSource
-from fctl_napari.plugin.layers.paths import cache_folder
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.segmentation.store.result_paths import named_path

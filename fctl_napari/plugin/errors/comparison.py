@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fctl_napari.api.locations import maps_beside
 from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.agreement import Agreement, compare
 from fctl_napari.evaluation.error_regions import (
@@ -42,7 +43,6 @@ from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.errors.overlay import ErrorLevels
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, held_values, open_choice
-from fctl_napari.plugin.layers.paths import maps_beside
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image, take_georeference
 from fctl_napari.segmentation.store.store import Segmentation

@@ -12,6 +12,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.api.locations import result_path
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.evaluation.error_types import PAPER
 from fctl_napari.finetuning.candidates import keep, roll_back
@@ -25,7 +26,6 @@ from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.mask_combo import is_mask
-from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers, levels_of
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.runner import LiveRun, layer_name

@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from fctl_napari.api.locations import (
+    cache_folder,
+    checkpoint_folder,
+    checkpoint_path,
+    new_checkpoint,
+    result_path,
+)
 from fctl_napari.corrections.correction_store import INDEX, JOURNAL
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import FctlError, InputError, OutputError
@@ -26,13 +33,6 @@ from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.images.states import corrections_of, named_after
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, own_labels
 from fctl_napari.plugin.layers.image_source import ImageSource
-from fctl_napari.plugin.layers.paths import (
-    cache_folder,
-    checkpoint_folder,
-    checkpoint_path,
-    new_checkpoint,
-    result_path,
-)
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.result_paths import own_corrections, own_path

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from fctl_napari.api.locations import cache_folder, result_path
 from fctl_napari.corrections.correction_store import INDEX, JOURNAL
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import FctlError, InputError
@@ -13,7 +14,6 @@ from fctl_napari.evaluation.review_marks import Marks, marks_path
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.plugin.layers.paths import cache_folder, result_path
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX, own_corrections
 from fctl_napari.segmentation.store.store import Segmentation

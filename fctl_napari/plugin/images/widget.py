@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog
 
+from fctl_napari.api.locations import cache_folder
 from fctl_napari.datasets.done_marks import FILE, DoneMarks
 from fctl_napari.datasets.image_list import list_images
 from fctl_napari.errors import Cancelled, FctlError, InputError
@@ -34,7 +35,6 @@ from fctl_napari.plugin.images.states import ImageState, read_state
 from fctl_napari.plugin.images.table import ImageRow
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.image_source import image_source
-from fctl_napari.plugin.layers.paths import cache_folder
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress
 from fctl_napari.words import count_of

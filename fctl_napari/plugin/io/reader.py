@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 from napari.layers import Image
 
+from fctl_napari.api.locations import pyramid_path, stem
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.geo import EXTENSIONS
@@ -45,7 +46,6 @@ from fctl_napari.plugin.layers.image_source import (
     image_source,
 )
 from fctl_napari.plugin.layers.navigation import bring_into_view
-from fctl_napari.plugin.layers.paths import pyramid_path, stem
 from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.plugin.layers.transforms import move

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fctl_napari import __version__
+from fctl_napari.api.locations import cache_folder
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.sample import write_sample
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.io.reader import image_layers
 from fctl_napari.plugin.layers.image_source import LayerData
-from fctl_napari.plugin.layers.paths import cache_folder
 
 
 def sample_folder() -> Path:

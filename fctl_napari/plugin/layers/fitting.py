@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.api.locations import checkpoints_beside
 from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.domain import fitting_checkpoint
 from fctl_napari.model.model_card import Card, read_card, resolve_checkpoint
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.layers.image_source import image_source
-from fctl_napari.plugin.layers.paths import checkpoints_beside
 from fctl_napari.progress import Progress
 
 if TYPE_CHECKING:

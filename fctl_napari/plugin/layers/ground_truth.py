@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
+from fctl_napari.api.locations import array_path, cache_folder, digest, stem
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
@@ -26,7 +27,6 @@ from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
 from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names
-from fctl_napari.plugin.layers.paths import array_path, cache_folder, digest, stem
 from fctl_napari.plugin.layers.resampled_labels import lies_over, placed_labels
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.viewport import image_shape

@@ -9,10 +9,10 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.api.locations import array_path
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.plugin.common.notify import say
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
-from fctl_napari.plugin.layers.paths import array_path
 from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
 
 

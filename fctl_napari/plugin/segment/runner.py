@@ -12,13 +12,13 @@ import napari
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from fctl_napari.api.locations import maps_path, result_path
 from fctl_napari.errors import FctlError
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
-from fctl_napari.plugin.layers.paths import maps_path, result_path
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
 from fctl_napari.plugin.layers.viewport_watcher import ViewWatcher
 from fctl_napari.progress import Progress

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog
 
+from fctl_napari.api.locations import result_path
 from fctl_napari.evaluation.domain import out_of_domain
 from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.common.background import Jobs
@@ -27,7 +28,6 @@ from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.layer_scales import LayerScales
 from fctl_napari.plugin.layers.network_band_combos import name_bands
-from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape

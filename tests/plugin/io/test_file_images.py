@@ -15,11 +15,11 @@ from npe2 import PluginManifest
 from PIL import Image
 
 import fctl_napari
+from fctl_napari.api.locations import pyramid_path, result_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.io.reader import get_reader, read
 from fctl_napari.plugin.layers.image_source import image_source
-from fctl_napari.plugin.layers.paths import pyramid_path, result_path
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui

@@ -11,13 +11,13 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from fctl_napari.api.locations import maps_beside, maps_path, result_path
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.io.reader import read
 from fctl_napari.plugin.layers.map_layers import color_limits, map_style, spread
-from fctl_napari.plugin.layers.paths import maps_beside, maps_path, result_path
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
 from fctl_napari.plugin.layers.styles import byte_colormap
 from fctl_napari.segmentation.store.map_names import map_names

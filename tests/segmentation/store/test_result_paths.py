@@ -54,7 +54,7 @@ def test_the_usual_place_is_taken_unless_it_is_anothers(
 
 
 def test_maps_lie_beside_the_result_they_go_with(images: list[Pyramid], tmp_path: Path) -> None:
-    from fctl_napari.plugin.layers.paths import maps_beside
+    from fctl_napari.api.locations import maps_beside
 
     result = named_path(tmp_path / "x.tiny.fctl.ome.zarr", images[0])
     assert maps_beside(result) == named_path(tmp_path / "x.tiny.maps.fctl.ome.zarr", images[0])

@@ -113,8 +113,8 @@ def _map_layers(each: Map, number: int, *, visible: bool) -> list[ViewerLayer]:
     name = f"{each.path.name.removesuffix('.ome.zarr').removesuffix('.fctl')}"
     found = []
     for key, values in {"confidence": store.confidence, **store.maps}.items():
-        source = ValueTiles(values, levels, "viridis" if key == "confidence" else "magma")
-        found.append(ViewerLayer(f"{key}-{number}", f"{key} of {name}", "values", source, each.shape, visible=False))
+        shades = ValueTiles(values, levels, "viridis" if key == "confidence" else "magma")
+        found.append(ViewerLayer(f"{key}-{number}", f"{key} of {name}", "values", shades, each.shape, visible=False))
     source = ClassTiles(each.source.labels, _levels(each.source), [info.color for info in each.classes.scored])
     found.append(ViewerLayer(f"map-{number}", name, "classes", source, each.shape, visible=visible, opacity=OPACITY))
     return found
