@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.chosen_map import chosen_map, used
+from fctl_napari.cli.chosen_map import chosen_map
 from fctl_napari.cli.evaluate import MapOption, open_ground_truth
 from fctl_napari.cli.options import JsonOption, RawOption, SegmentationArgument
+from fctl_napari.corrections.chosen_map import used
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.evaluation.sample_size import LEAST, TOTAL
 from fctl_napari.files import write_json

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +94,20 @@ class ImageTiles:
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
         """Draw a tile, see ``TileSource.tile``."""
-        y0, x0, y1, x1 = window_of(self._pyramid.shape, scale, x, y)
-        side = SIDE * scale
-        square = self._pyramid.read_resized((y0, x0, y0 + side, x0 + side), SIDE)
-        return picture(square[: -(-(y1 - y0) // scale), : -(-(x1 - x0) // scale)], "JPEG")
+        pyramid, side = self._pyramid, SIDE * scale
+        y0, x0, y1, x1 = window_of(pyramid.shape, scale, x, y)
+        if (y1 - y0, x1 - x0) == (side, side):
+            return picture(pyramid.read_resized((y0, x0, y1, x1), SIDE), "JPEG")
+        # the black around the image, which a square would hold, must not show at its border
+        level = max(k for k, (factor, _) in enumerate(pyramid.factors) if round(factor) <= scale)
+        fy, fx = pyramid.factors[level]
+        height, width = pyramid.levels[level].shape[:2]
+        rows = min(int(y0 / fy), height - 1), min(math.ceil(y1 / fy), height)
+        columns = min(int(x0 / fx), width - 1), min(math.ceil(x1 / fx), width)
+        window = rows[0], columns[0], rows[1], columns[1]
+        there = Pillow.fromarray(pyramid.read(window, level))
+        small = there.resize((-(-(x1 - x0) // scale), -(-(y1 - y0) // scale)), Pillow.Resampling.BOX)
+        return picture(np.asarray(small), "JPEG")
 
 
 class ClassTiles:
@@ -184,11 +195,25 @@ def sampled(
     return found
 
 
-def picture(pixels: NDArray[np.uint8], kind: str) -> Tile:
+def picture(pixels: NDArray[np.uint8], kind: Literal["JPEG", "PNG"]) -> Tile:
+    """Write px as a picture.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8 [y, x, 3 or 4]
+        The px.
+    kind : {"JPEG", "PNG"}
+        Format. JPEG has no transparency.
+
+    Returns
+    -------
+    Tile
+        The picture.
+    """
     file = io.BytesIO()
-    picture = Pillow.fromarray(np.ascontiguousarray(pixels))
+    made = Pillow.fromarray(np.ascontiguousarray(pixels))
     if kind == "JPEG":
-        picture.save(file, "JPEG", quality=QUALITY)
+        made.save(file, "JPEG", quality=QUALITY)
     else:
-        picture.save(file, "PNG", compress_level=1)
+        made.save(file, "PNG", compress_level=1)
     return Tile(file.getvalue(), f"image/{kind.lower()}")

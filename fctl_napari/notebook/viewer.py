@@ -15,7 +15,7 @@ from fctl_napari.notebook.layers import ViewerLayer
 STATIC = Path(__file__).parent / "static"
 
 
-class Viewer(anywidget.AnyWidget):  # type: ignore[misc]
+class Viewer(anywidget.AnyWidget):
     """Viewer of layers that lie over each other. ``fctl.show`` makes it.
 
     Tiles of what is in view go through the kernel's own channel; nothing is fetched from a network.
