@@ -22,6 +22,7 @@ from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.common.background import Jobs, Work
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
+from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.selected_region import SelectedRegion
@@ -150,6 +151,27 @@ class ErrorWidget(DockedWidget):
             return None
         ground_truth = comparison.ground_truth if self.form.regions.kind == ERRORS else None
         return SelectedRegion(region, comparison.segmentation, ground_truth)
+
+    def ground_truth_of(self, store: str) -> ChosenGroundTruth | None:
+        """Return the ground truth that a segmentation is compared with here.
+
+        Parameters
+        ----------
+        store : str
+            Path of the segmentation.
+
+        Returns
+        -------
+        ChosenGroundTruth or None
+            The ground truth, opened. None if none is chosen for it.
+        """
+        mask, chosen, comparison = self._choices.mask, self._choices.ground_truth, self._comparison
+        if mask is None or mask.metadata[STORE_KEY] != store or chosen is None or comparison is None:
+            return None
+        if comparison.ground_truth is None:
+            return None
+        path = None if chosen.location is None else Path(chosen.location)
+        return ChosenGroundTruth(comparison.ground_truth, chosen.name if path is None else path.name, path)
 
     @property
     def overlay(self) -> Labels | None:
