@@ -135,7 +135,7 @@ class CheckedPoints(BaseModel):
 
     @property
     def drawn(self) -> tuple[object, ...]:
-        """What two samples have in common if they are one, whatever was checked of it."""
+        """Facts that two samples share if they are one, whatever was checked of it."""
         return self.digest, self.seed, *((point.id, point.y, point.x) for point in self.points)
 
     def with_classes(self, classes: Mapping[int, str | None], author: str) -> CheckedPoints:
