@@ -104,7 +104,7 @@ class PointsPage(QWidget):
         self.state = wrapped("What is checked so far.")
         self.total = _number("total", TOTAL, 1)
         self.least = _number("least", 1, 1)
-        self.least.setSpecialValueText(f"{LEAST} or fewer")
+        self.least.setSpecialValueText(f"{LEAST} where possible")
         self.draw = button("Draw", TOOLTIPS["draw"])
         self.warning = wrapped("What drawing would drop.")
         self.drop, self.keep = button("Drop them and draw", TOOLTIPS["drop"]), button("Keep them", TOOLTIPS["keep"])
@@ -134,7 +134,7 @@ class PointsPage(QWidget):
         """Lay the fields out: what is drawn, what is asked, what follows."""
         self._drawing, self._dropping, self._checking, self._drawn, self._found = (QWidget() for _ in range(5))
         column = _column(self._drawing)
-        column.addLayout(labelled([("Points", self.total), ("Of each class", self.least)]))
+        column.addLayout(labelled([("Points", self.total), ("Least per class", self.least)]))
         column.addWidget(self.draw)
         column = _column(self._dropping)
         column.addWidget(self.warning)
