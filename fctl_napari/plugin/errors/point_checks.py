@@ -55,6 +55,8 @@ class PointChecks(QObject):
 
     Attributes
     ----------
+    jobs : Jobs
+        Jobs of the page: drawing, looking at the map, estimating. They end where another segmentation is chosen.
     checking_changed : Signal(bool)
         Points are being checked from now on (True), which comes before the map is hidden, or not any more (False).
     """
@@ -72,7 +74,7 @@ class PointChecks(QObject):
         super().__init__(page)
         self._viewer, self._page = viewer, page
         self._chosen_mask, self._begin, self._say = mask, begin, say
-        self._reading = Jobs(self)
+        self.jobs, self._reading = Jobs(self), Jobs(self)
         self._marker = RegionMarker(viewer, MARKER_NAME)
         self._hidden = HiddenMasks(viewer, all_but_images)
         self._mask: Labels | None = None  # the one whose points are shown
@@ -91,8 +93,8 @@ class PointChecks(QObject):
 
     @property
     def running(self) -> bool:
-        """True while points are read."""
-        return self._reading.running
+        """True while points are read or drawn, or something follows from them."""
+        return self._reading.running or self.jobs.running
 
     @property
     def checking(self) -> bool:
@@ -108,6 +110,7 @@ class PointChecks(QObject):
         """Read, in a thread, what is drawn and checked on the chosen segmentation."""
         mask = self._chosen_mask()
         if mask is not self._mask:
+            self.jobs.drop()
             self.stop()
             self._page.clear()
         self._mask = mask
@@ -194,14 +197,21 @@ class PointChecks(QObject):
         self._at = -1
         self.checking_changed.emit(True)
         self._hidden.set_hidden(True)
+        self._viewer.layers.events.inserted.connect(self._inserted)
         self._page.show_checking(True)
         self.step(1)
+
+    def _inserted(self, event: Any) -> None:
+        """Hide a map that comes while points are checked."""
+        if event.value is not self._marker.layer:
+            self._hidden.hide_too(event.value)
 
     def stop(self) -> None:
         """End the checking, and show the map again. What is answered is on disk."""
         if self._opened is None:
             return
         self._opened = self._keyed = None
+        self._viewer.layers.events.inserted.disconnect(self._inserted)
         self._marker.hide()
         self._viewer.layers.selection = {layer for layer in self._selected if layer in self._viewer.layers}
         self._selected = set()
@@ -301,6 +311,7 @@ class PointChecks(QObject):
             If True, the viewer stays open, and the marker is removed from it.
         """
         self._reading.drop()
+        self.jobs.drop()
         if layers:
             self.stop()
 

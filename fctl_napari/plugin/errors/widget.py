@@ -121,8 +121,9 @@ class ErrorWidget(DockedWidget):
         form.regions.find.clicked.connect(self._find)
         form.regions.chosen.connect(self._fly)
         form.regions.marked.connect(self._mark)
-        form.cancel.clicked.connect(self._working.cancel)
-        self._working.busy.connect(self._busy)
+        for jobs in (self._working, self._checks.jobs):
+            form.cancel.clicked.connect(jobs.cancel)
+            jobs.busy.connect(self._busy)
         self._errors.replaced.connect(self._reopen)
         self._checks.checking_changed.connect(lambda _on: self._show())
         form.tabs.currentChanged.connect(self._page_shown)
@@ -526,7 +527,7 @@ class ErrorWidget(DockedWidget):
 
         def settled() -> None:
             self._settling = False
-            self._begin(work, done, words)
+            self._begin(work, done, words, self._checks.jobs)
 
         image = self._image.layer
         with reported(self):
@@ -543,6 +544,7 @@ class ErrorWidget(DockedWidget):
         work: Work,
         done: Callable[[Any], None],
         words: str,
+        jobs: Jobs | None = None,
     ) -> None:
         """Begin work in a thread and show its progress."""
 
@@ -552,10 +554,11 @@ class ErrorWidget(DockedWidget):
 
         self.form.show_progress(0, 0)
         self.form.say(words)
-        self._working.begin(work, done, failed, progressed=self.form.show_progress)
+        (jobs or self._working).begin(work, done, failed, progressed=self.form.show_progress)
 
-    def _busy(self, busy: bool) -> None:
+    def _busy(self) -> None:
         """Show whether work is under way."""
+        busy = self._working.running or self._checks.jobs.running
         self.form.cancel.setEnabled(busy)
         if not busy:
             self.form.show_progress(0, 1)

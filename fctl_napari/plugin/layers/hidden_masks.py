@@ -49,6 +49,18 @@ class HiddenMasks:
         for mask in [mask for mask in self._hidden if mask in self._viewer.layers]:
             mask.visible = not hidden
 
+    def hide_too(self, layer: Layer) -> None:
+        """Hide a layer that has come meanwhile, if it is one of those that are hidden now.
+
+        Parameters
+        ----------
+        layer : Layer
+            A layer of the viewer.
+        """
+        if self._on and layer.visible and layer in self._which(self._viewer):
+            self._hidden.add(layer)
+            layer.visible = False
+
 
 def masks(viewer: Any) -> list[Labels]:
     """List the masks of segmentations in a viewer.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers_commands import Fctl
 from helpers_errors import NAMES, Judged, OpenErrors, canvas
-from helpers_window import errors
+from helpers_window import errors, level, mask_of
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
@@ -153,7 +153,16 @@ def test_the_map_is_not_seen_while_points_are_checked(
     assert viewer.layers.selection.active is widget.checks.marker
     assert widget.form.points.question.isVisible()
     assert not page.draw.isVisible()
+    assert page.minimumSizeHint().width() <= 290
+    added = viewer.add_labels(np.ones((300, 1100), np.uint8), name="from elsewhere")
+    assert not added.visible
+    before |= {added.name: True}
+    chosen = {added}
+    page.next.click()
+    assert viewer.layers.selection.active is widget.checks.marker
     page.stop.click()
+    assert page.minimumSizeHint().width() <= 290
+    viewer.layers.selection = chosen
     assert {layer.name: layer.visible for layer in viewer.layers} == before
     assert set(viewer.layers.selection) == chosen
     assert widget.checks.marker is None
@@ -339,7 +348,8 @@ def test_no_points_are_drawn_on_a_map_that_is_being_computed(
 ) -> None:
     viewer, segment = open_scene()
     segment.form.live.setChecked(True)
-    until(lambda: segment.live and len(viewer.layers) > 1)
+    until(lambda: len(viewer.layers) > 1 and bool(level(mask_of(viewer)).any()))
+    assert segment.live
     widget = open_tab(viewer, "Errors")
     page = points_page(widget, until)
     page.draw.click()
@@ -347,6 +357,7 @@ def test_no_points_are_drawn_on_a_map_that_is_being_computed(
     segment.form.live.setChecked(False)
     until(lambda: not segment.running)
     draw(widget, until)
+    assert errors(notes)[1:] == []
     assert len(CheckedPoints.read(points_path(page_store(widget))).points) >= 2
 
 
