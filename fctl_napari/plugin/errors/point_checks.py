@@ -322,4 +322,4 @@ def _advice() -> Iterator[None]:
     try:
         yield
     except PointsError as error:
-        raise InputError(f"{error.what}; press Draw, which draws new ones.") from None
+        raise InputError(f"{error.what}; press Draw points.") from None

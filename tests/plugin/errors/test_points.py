@@ -260,7 +260,7 @@ def test_points_of_a_map_that_was_corrected_since_are_refused_and_drawn_anew(
         button.click()
         until(lambda: not widget.running)
         assert "drawn on this map before it was changed (" in widget.problem
-        assert widget.problem.endswith("; press Draw, which draws new ones.")
+        assert widget.problem.endswith("; press Draw points.")
         assert "fctl points" not in widget.problem
     assert not widget.checks.checking
     page.draw.click()
@@ -337,7 +337,7 @@ def test_a_command_of_the_palette_begins_to_check(
     commands = get_app_model().commands
     commands.execute_command("fctl-napari.check_points").result()
     until(lambda: not widget.running)
-    assert widget.problem.endswith("there are no points yet; press Draw, which draws new ones.")
+    assert widget.problem.endswith("there are no points yet; press Draw points.")
     assert fctl("points", "draw", store.path, "--total", 25).code == 0
     commands.execute_command("fctl-napari.check_points").result()
     until(lambda: widget.checks.checking)
