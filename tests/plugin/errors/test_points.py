@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,6 +211,62 @@ def test_answers_outlive_the_window_and_are_those_of_the_commands(
     assert page.state.text() == "3 of 25 points of the map checked"
     check(widget, until)
     assert page.progress.text().startswith("Point 2.")
+
+
+CHECKER = """
+import sys, time
+import napari
+from qtpy.QtWidgets import QApplication
+from fctl_napari.plugin.dock.dock import open_tab
+
+def wait(condition):
+    while not condition():
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+viewer = napari.Viewer()
+viewer.open(sys.argv[1], plugin="fctl-napari")
+widget = open_tab(viewer, "Errors")
+wait(lambda: not widget.running)
+widget.checks.check()
+wait(lambda: widget.checks.checking)
+for number in range(200):
+    widget.checks.answer(1 + number % 5)
+    print(number + 1, flush=True)
+    QApplication.processEvents()
+"""
+
+
+def test_answers_survive_kill_9(judged: Judged, tmp_path: Path, fctl: Fctl) -> None:
+    _, store, *_ = judged
+    assert fctl("points", "draw", store.path, "--total", 200).code == 0
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHECKER, str(store.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "other")},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    answered = 0
+    try:
+        for line in process.stdout:
+            answered = int(line)
+            if answered == 9:
+                break
+        else:
+            pytest.fail(process.stderr.read())
+        process.send_signal(signal.SIGKILL)  # while it writes the next one
+        answered = max([answered, *(int(line) for line in process.stdout.read().split()[:-1])])
+    finally:
+        process.kill()
+        process.wait()
+    points = CheckedPoints.read(points_path(store.path))
+    assert answered <= points.checked < 200
+    given = [point.true for point in points.points]
+    assert given[: points.checked] == [NAMES[k % 5] for k in range(points.checked)]
+    assert set(given[points.checked :]) == {None}
 
 
 def test_one_goes_back_to_answer_anew_and_the_zoom_stays(
