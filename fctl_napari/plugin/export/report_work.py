@@ -55,7 +55,8 @@ def report_work(inputs: ReportInputs) -> Callable[[Progress], str]:
 
         segmentation = Segmentation.open(inputs.store)
         final = find_final_map(segmentation) if inputs.final else None
-        chosen, said = inputs.chosen, ""
+        chosen = inputs.chosen
+        said = "" if chosen is None else f"; compared with {chosen.name} where no points are checked"
         if chosen is not None and final is not None and _is_part(chosen, final.corrections.path):
             said = f"; {chosen.name} is part of the map, which is not compared with it"
             chosen = None

@@ -74,6 +74,7 @@ def test_the_report_is_that_of_the_command(
     until(lambda: "is written" in form.status.text())
     raw = what == "Prediction alone"
     assert ("with 800 corrected px" in form.status.text()) is not raw
+    assert "compared with truth.png where no points are checked" in form.status.text()
     page = tmp_path / "command.html"
     code, _, err = fctl("report", land, "--out", page, "--truth", tmp_path / "truth.png", *["--raw"] * raw)
     assert code == 0, err
@@ -88,6 +89,21 @@ def test_the_report_is_that_of_the_command(
     form.export.click()
     until(lambda: "r.pdf: is written" in form.status.text())
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
+    assert errors(notes) == []
+
+
+def test_corrections_are_no_ground_truth_of_a_map_that_holds_them(
+    viewer: Any, land: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    errors_tab = open_tab(viewer, "Errors")
+    errors_tab.add_ground_truth(land.with_name("scene.corrections.ome.zarr"))
+    until(lambda: not errors_tab.running and errors_tab.comparison is not None)
+    form = open_tab(viewer, "Export").form
+    form.path.setText(str(tmp_path / "r.html"))
+    form.export.click()
+    until(lambda: "is written" in form.status.text())
+    assert "scene.corrections.ome.zarr is part of the map" in form.status.text()
+    assert "The accuracy of this map is unknown" in (tmp_path / "r.html").read_text("utf-8")
     assert errors(notes) == []
 
 
