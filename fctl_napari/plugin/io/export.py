@@ -31,7 +31,10 @@ FILTERS = (
     "COCO annotations (*.coco.json)",
     "OME-Zarr labels (*.ome.zarr)",
     "PNG of class indices (*.png)",
+    "Report, a page (*.html)",
+    "Report, PDF (*.pdf)",
 )
+"""Kinds of files that the tab Export writes, for the dialog of the path."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from helpers_window import errors
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.plugin.dock.dock import open_tab
+from fctl_napari.plugin.export.form import KINDS
 
 pytest.importorskip("pyogrio")
 pytestmark = [pytest.mark.gui]
@@ -193,3 +194,37 @@ def test_the_form_exports_a_drawn_region(
     assert written.shape == (30, 100)
     assert (written.read((0, 0, 30, 100)) == 1).all()
     assert errors(notes) == []
+
+
+def enabled_kinds(form: Any) -> list[str]:
+    return [form.kind.itemText(k) for k in range(form.kind.count()) if form.kind.model().item(k).isEnabled()]
+
+
+def test_only_kinds_that_go_together_are_offered(viewer: Any) -> None:
+    form = the_tab(viewer).form
+    every = enabled_kinds(form)
+    assert every == list(KINDS)
+    form.kind.setCurrentText("Polygons as GeoPackage")
+    form.what.setCurrentText("Provenance: who said it")
+    assert enabled_kinds(form) == ["Classes as GeoTIFF", "Labels as OME-Zarr", "Classes as PNG"]
+    assert form.path.text().endswith("made.provenance.tif")
+    for name in enabled_kinds(form):  # none of these is refused
+        form.kind.setCurrentText(name)
+        the_tab(viewer).inputs()
+    form.what.setCurrentText("Prediction alone")
+    assert enabled_kinds(form) == every
+    for name in every:
+        form.kind.setCurrentText(name)
+        the_tab(viewer).inputs()
+
+
+def test_a_report_is_of_all_of_the_image(viewer: Any) -> None:
+    form = the_tab(viewer).form
+    form.where.setCurrentText("View")
+    form.kind.setCurrentText("Report as HTML")
+    assert form.where.currentText() == "Whole image"
+    assert not any(field.isEnabled() for field in (form.where, form.draw, form.simplify, form.min_area))
+    form.path.setText("/tmp/x.pdf")
+    assert form.kind.currentText() == "Report as PDF"
+    form.kind.setCurrentText("Classes as PNG")
+    assert form.where.isEnabled()
