@@ -19,6 +19,7 @@ from fctl_napari.plugin.io.export import What
 from fctl_napari.plugin.layers.computed_level import ComputedLevel
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
+from fctl_napari.plugin.layers.own_writer import SAVED_KEY, prefer_own_writer
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, above
 from fctl_napari.plugin.layers.styles import class_style, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
@@ -104,11 +105,12 @@ class MapLayer(QObject):
             name=f"{what} of {mask.name}",
             opacity=mask.opacity,
             multiscale=len(levels) > 1,
-            metadata={OVERLAY_KEY: True},
+            metadata={OVERLAY_KEY: True, SAVED_KEY: (mask.metadata[STORE_KEY], what)},
             **class_style((info.name, info.color) for info in table.scored),
             **placed_like(mask),
         )
         only_show(layer)
+        prefer_own_writer()
         chosen = set(self._viewer.layers.selection)
         self._viewer.layers.insert(above(self._viewer, mask), layer)
         self._viewer.layers.selection = chosen
