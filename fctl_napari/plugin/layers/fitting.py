@@ -1,4 +1,4 @@
-"""Choice of the checkpoint that fits an image, made in a thread until the user has chosen one."""
+"""Choice of the checkpoint of an image, made in a thread until the user has chosen one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fctl_napari.evaluation.domain import fitting_checkpoint
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.stored_results import known_checkpoint, newest, results_of
 from fctl_napari.progress import Progress
 
 if TYPE_CHECKING:
@@ -23,12 +24,15 @@ NONE_FITS = "No checkpoint here was trained on images like this one: choose one 
 class Fitting(QObject):
     """Chooser of the checkpoint of an image, as long as the user has chosen none.
 
+    It is the one that made the newest result of the image, or none where that one is not at hand. Without a result it
+    is the one that fits the image, or none.
+
     Parameters
     ----------
     image : ImageCombo
         Field of the image.
     checkpoint : CheckpointCombo
-        Field of the checkpoint, in which the one that fits is chosen, or none.
+        Field of the checkpoint, in which it is chosen, or none.
     parent : QObject or None, optional
         Qt's parent.
 
@@ -78,6 +82,9 @@ class Fitting(QObject):
                     cards[name] = read_card(resolve_checkpoint(name))
                 except FctlError:
                     continue  # it is reported where it is chosen
+            result = newest(results_of(source.original, source.open()))
+            if result is not None:
+                return known_checkpoint(result, source.original, cards)
             return fitting_checkpoint(source.open(), cards)
 
         # Errors of the image are reported where it is read.
@@ -93,7 +100,10 @@ class Fitting(QObject):
         if self._by_user or self._image.layer is not image:
             return
         self._choosing = True
-        self._checkpoint.setCurrentIndex(-1 if name is None else self._checkpoint.findData(name))
+        if name is None:
+            self._checkpoint.setCurrentIndex(-1)
+        else:
+            self._checkpoint.add(name)
         self._choosing = False
         self.chosen.emit()
 

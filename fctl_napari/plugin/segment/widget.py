@@ -30,7 +30,7 @@ from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape
-from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result
+from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result, find_newest_result
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.runner import Runner, layer_name
 from fctl_napari.progress import Progress
@@ -80,7 +80,7 @@ class SegmentWidget(DockedWidget):
 
     def _connect(self) -> None:
         form = self.form
-        self._header.fitting.chosen.connect(self._guide)
+        self._header.fitting.chosen.connect(self._fitting_chosen)
         form.bands.chosen.connect(self._bands_chosen)
         form.network_bands.chosen.connect(self._bands_named)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
@@ -182,10 +182,10 @@ class SegmentWidget(DockedWidget):
         guide, stored = self.form.guide, self._seen
         if self.image is None:
             guide.say("Open an image first: File > Open, or drop it here. File > Open Sample > FCtL has a scene.")
-        elif self._card is None:
-            guide.say(NONE_FITS if self._header.fitting.none_fits else "Choose a checkpoint above.")
         elif stored and not self.running:
             guide.say("", "Next: where is it wrong? (Errors)", "Errors")
+        elif self._card is None:
+            guide.say(NONE_FITS if self._header.fitting.none_fits else "Choose a checkpoint above.")
         else:
             guide.say("")
 
@@ -257,10 +257,15 @@ class SegmentWidget(DockedWidget):
         """Show the result that lies at the result's path by now."""
         self._look_for_result()
 
+    def _fitting_chosen(self) -> None:
+        """Show the newest result of an image for which there is no checkpoint."""
+        self._look_for_result()
+        self._guide()
+
     def _look_for_result(self, _path: str = "") -> None:
-        """Show the result that an earlier run of this checkpoint on this image left at the result's path."""
+        """Show the result that an earlier run left: at the result's path, or of any checkpoint while none is chosen."""
         path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
-        if self.running or image is None or name is None or self._card is None or not path or not os.path.isdir(path):
+        if self.running or image is None or (name is not None and not self._may_be_resumed(path)):
             return
         source = image_source(image)
         if source is not None and source.job is not None:
@@ -268,31 +273,46 @@ class SegmentWidget(DockedWidget):
             return
         proposed = path == self._proposed
 
-        def work(_progress: Progress) -> ExistingResult:
-            return find_existing_result(path, name, source, proposed=proposed)
+        def work(_progress: Progress) -> ExistingResult | None:
+            if name is not None:
+                return find_existing_result(path, name, source, proposed=proposed)
+            return None if source is None else find_newest_result(source)
 
-        def found(result: ExistingResult) -> None:
-            if (self.form.result.text(), self.image) != (path, image) or self.running:
-                return
-            if result.path != path:
-                self.form.result.setText(result.path)
-                self._proposed = result.path
-            segmentation_layers = result.layers
-            if segmentation_layers is None or segmentation_layers.shape != image_shape(image):
-                self.form.show_progress(0, 1, result.words)
-                return
-            show_alone(self._viewer, segmentation_layers.show_mask(self._viewer, image, layer_name(image, name)))
-            segmentation_layers.show_confidence(self._viewer, image, layer_name(image, name))
-            self.form.legend.show_shares(segmentation_layers.shares())
-            self._seen = True
-            self._guide()
-            done = segmentation_layers.stored.done()
-            inherited = int(segmentation_layers.stored.inherited().sum())
-            words = f" {inherited} more are those of {segmentation_layers.stored.parent_name}." if inherited else ""
-            there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
-            self.form.show_progress(int(done.sum()), done.size, there)
+        def found(result: ExistingResult | None) -> None:
+            chosen = self.form.result.text(), self.image, self.form.checkpoint.name
+            if result is not None and chosen == (path, image, name) and not self.running:
+                self._show_existing(image, result)
 
         self._finding.begin(work, found, self._report)
+
+    def _may_be_resumed(self, path: str) -> bool:
+        """Return whether something lies at the result's path that the chosen checkpoint may have made."""
+        return self._card is not None and bool(path) and os.path.isdir(path)
+
+    def _show_existing(self, image: Image, result: ExistingResult) -> None:
+        """Show a result that is there already."""
+        name = self.form.checkpoint.name
+        if name is not None and result.path != self.form.result.text():
+            self.form.result.setText(result.path)
+            self._proposed = result.path
+        layers = result.layers
+        if layers is None or layers.shape != image_shape(image):
+            self.form.show_progress(0, 1, result.words)
+            return
+        stored = layers.stored
+        title = layer_name(image, stored.facts["checkpoint"]["name"] if name is None else name)
+        show_alone(self._viewer, layers.show_mask(self._viewer, image, title))
+        layers.show_confidence(self._viewer, image, title)
+        if name is None:
+            self.form.legend.show_classes(layers.classes)
+        self.form.legend.show_shares(layers.shares())
+        self._seen = True
+        self._guide()
+        done = stored.done()
+        inherited = int(stored.inherited().sum())
+        words = f" {inherited} more are those of {stored.parent_name}." if inherited else ""
+        there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
+        self.form.show_progress(int(done.sum()), done.size, there)
 
     @property
     def segmenting(self) -> bool:
