@@ -27,6 +27,7 @@ from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.network_band_combos import name_bands
 from fctl_napari.plugin.layers.paths import result_path
+from fctl_napari.plugin.layers.range_fields import show_range
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape
@@ -75,13 +76,14 @@ class SegmentWidget(DockedWidget):
         self._fill(self.form)
         self._connect()
         self.form.image.currentIndexChanged.connect(self._image_changed)
-        self.form.bands.show_image(self.image)
         self._checkpoint_changed()
+        self._show_bands()
 
     def _connect(self) -> None:
         form = self.form
         self._header.fitting.chosen.connect(self._fitting_chosen)
         form.bands.chosen.connect(self._bands_chosen)
+        form.values.chosen.connect(self._range_chosen)
         form.network_bands.chosen.connect(self._bands_named)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.in_file.wanted.connect(self._open_other)
@@ -140,8 +142,7 @@ class SegmentWidget(DockedWidget):
         self.form.in_file.show_images(self.image)
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
-        self.form.bands.show_image(self.image)
-        self.form.network_bands.show_bands(self.image, self._card)
+        self._show_bands()
         self._propose_result()
         self._look_for_result()
         self._live_again()
@@ -199,9 +200,23 @@ class SegmentWidget(DockedWidget):
         if self.image is not None:
             with reported(self):
                 name_bands(self.image, names)
-            self.form.bands.show_image(self.image)
-            self.form.network_bands.show_bands(self.image, self._card)
+            self._show_bands()
             self._live_again()
+
+    def _range_chosen(self, value_range: tuple[float, float]) -> None:
+        if self.image is not None:
+            with reported(self):
+                show_range(self.image, value_range)
+            self._live_again()
+
+    def _show_bands(self, _path: str = "") -> None:
+        """Show bands and range of the image, now and when its pyramid is made."""
+        self.form.bands.show_image(self.image)
+        self.form.values.show_image(self.image)
+        self.form.network_bands.show_bands(self.image, self._card)
+        source = None if self.image is None else image_source(self.image)
+        if source is not None and source.job is not None:
+            source.job.finished.connect(self._show_bands)
 
     def _checkpoint_changed(self) -> None:
         self._seen = False
