@@ -40,7 +40,7 @@ def convert(
     """Turn an image into an OME-Zarr pyramid, block by block."""
     from fctl_napari.cache.limit import make_room
     from fctl_napari.cli.facts import say_images
-    from fctl_napari.cli.output import counting, out, say
+    from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
@@ -52,8 +52,7 @@ def convert(
     )
     say_images(pyramid)
     size = estimated_bytes(pyramid)
-    say([f"{target}: takes about {size_of(size)}, and some minutes if it is large."])
     make_room(target, size)
-    with counting("Converting") as report:
+    with counting(f"Converting to {target.name}, about {size_of(size)}") as report:
         written = convert_image(pyramid, target, progress=report)
     out.print(str(written), highlight=False, soft_wrap=True)
