@@ -91,4 +91,8 @@ def remove_entry(entry: CacheEntry) -> str:
 def _of(image: str, found: Iterable[CacheEntry]) -> list[CacheEntry]:
     """Return the entries that were made of an image, or are it."""
     names = {image} if "://" in image else {str(Path(image).resolve()), str(Path(image).absolute())}
-    return [entry for entry in found if entry.of in names or str(entry.path) in names]
+    return [
+        entry
+        for entry in found
+        if str(entry.path) in names or entry.of in names or (entry.of or "").partition("#image=")[0] in names
+    ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -95,7 +95,7 @@ def in_use(entry: Path) -> bool:
     bool
         True while it does. Marks of processes that died are removed.
     """
-    return any(not _is_left_over(mark) for mark in _marks().glob(f"{escape(_name(entry))}.*"))
+    return any(not _is_left_over(mark) for mark in _marks().glob(f"{_name(entry)}.*"))
 
 
 def _is_left_over(mark: Path) -> bool:
@@ -115,7 +115,8 @@ def _release(lock: FileLock) -> None:
 
 
 def _name(entry: Path) -> str:
-    return "-".join(entry.relative_to(cache_path()).parts)
+    """Return what the names of an entry's marks begin with: a digest, as the entry's own name may be long."""
+    return hashlib.blake2b(entry.relative_to(cache_path()).as_posix().encode(), digest_size=12).hexdigest()
 
 
 def _marks() -> Path:

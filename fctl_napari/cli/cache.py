@@ -106,9 +106,8 @@ def clear(
     for one in gone:
         words = f"{size_of(one.size):>9}  {KINDS[one.entry.kind]}  {one.entry.of or one.entry.path.name}"
         out.print(words, highlight=False, markup=False, soft_wrap=True)
-    out.print(
-        f"{size_of(sum(one.size for one in gone))} are free again: {count_of(len(gone), 'pyramid')} and the like."
-    )
+    freed = size_of(sum(one.size for one in gone))
+    out.print(f"{count_of(len(gone), 'folder')} removed, {freed} free again" if gone else "nothing was removed")
 
 
 def limit(

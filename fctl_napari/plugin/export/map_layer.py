@@ -20,6 +20,7 @@ from fctl_napari.plugin.layers.computed_level import ComputedLevel
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.own_writer import SAVED_KEY, prefer_own_writer
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, above
 from fctl_napari.plugin.layers.styles import class_style, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
@@ -93,7 +94,7 @@ class MapLayer(QObject):
         layer = self.layer
         if layer is not None:
             chosen = set(self._viewer.layers.selection) - {layer}
-            self._viewer.layers.remove(layer)
+            remove_layers(self._viewer, [layer])
             self._viewer.layers.selection = chosen
         self._layer = None
         self._masks.set_hidden(False)
