@@ -114,12 +114,6 @@ def entries() -> list[CacheEntry]:
     return sorted(found, key=lambda entry: entry.used)
 
 
-def other_size() -> int:
-    """Return the bytes of what lies in the cache folder and is no entry: people's results and corrections."""
-    folder = cache_path()
-    return folder_size(folder) - sum(entry.size for entry in entries())
-
-
 def folder_size(folder: Path) -> int:
     """Return the bytes of the files in a folder.
 

@@ -37,7 +37,7 @@ def info(json_file: JsonOption = None) -> None:
     """Say where the cache lies, how large it is and may be, and what it holds."""
     from datetime import datetime
 
-    from fctl_napari.cache.entries import cache_path, entries, other_size
+    from fctl_napari.cache.entries import cache_path, entries, folder_size
     from fctl_napari.cache.limit import cache_limit
     from fctl_napari.cache.use import in_use
     from fctl_napari.cli.facts import show_facts
@@ -47,7 +47,8 @@ def info(json_file: JsonOption = None) -> None:
 
     allowed, source = cache_limit()
     found = [(entry, entry.size) for entry in entries()]
-    others, total = other_size(), sum(size for _, size in found)
+    total = sum(size for _, size in found)
+    others = folder_size(cache_path()) - total
     facts = {
         "folder": str(cache_path()),
         "limit": f"{size_of(allowed)} ({SOURCES[source]})",

@@ -6,7 +6,7 @@ import os
 
 import napari
 from napari.layers import Image, Labels
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog
 
@@ -316,8 +316,14 @@ class SegmentWidget(DockedWidget):
             return
         stored = layers.stored
         title = layer_name(image, stored.facts["checkpoint"]["name"] if name is None else name)
-        show_alone(self._viewer, layers.show_mask(self._viewer, image, title))
-        layers.show_confidence(self._viewer, image, title)
+        mask = layers.show_mask(self._viewer, image, title)
+        show_alone(self._viewer, mask)
+
+        def show_confidence() -> None:
+            if not self._left and mask in self._viewer.layers and image in self._viewer.layers:
+                layers.show_confidence(self._viewer, image, title)
+
+        QTimer.singleShot(0, self, show_confidence)  # one layer a tick: each takes about 100 ms under software OpenGL
         if name is None:
             self.form.legend.show_classes(layers.classes)
         self.form.legend.show_shares(layers.shares())
