@@ -74,12 +74,15 @@ class ExportForm(QWidget):
 
     Parameters
     ----------
+    comparing : QWidget
+        Buttons that compare the final map with the prediction.
     parent : QWidget or None, optional
         Qt's parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, comparing: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._comparing = comparing
         self.guide = Guide()
         self.mask = combo(TOOLTIPS["mask"])
         self.what = combo(TOOLTIPS["what"])
@@ -130,6 +133,7 @@ class ExportForm(QWidget):
                 [
                     ("Segmentation", self.mask),
                     ("What", self.what),
+                    ("Compare", self._comparing),
                     ("As", self.kind),
                     ("To", row(self.path, self.choose)),
                     ("Where", row(self.where, self.draw)),

@@ -17,12 +17,14 @@ from fctl_napari.export.export import check_export
 from fctl_napari.map_report.report_path import check_report_path, is_report_path
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.last_choices import remember_choice
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.export.form import PARTS, WHAT, ExportForm, goes_together, without_kind
 from fctl_napari.plugin.export.map_layer import MapLayer
 from fctl_napari.plugin.export.report_work import ReportInputs, report_work
 from fctl_napari.plugin.io.export import FILTERS, ExportInputs, export_work
+from fctl_napari.plugin.layers.before_after_buttons import BeforeAfterButtons
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import masks
 from fctl_napari.plugin.layers.image_identity import identities
@@ -50,7 +52,7 @@ class ExportWidget(DockedWidget):
         self._proposed = ""
         self._written: Path | None = None
         self._shown_mask: Labels | None = None
-        self.form = ExportForm()
+        self.form = ExportForm(BeforeAfterButtons(napari_viewer))
         self._fill(self.form)
         self._image = header.image
         self._connect()
@@ -67,6 +69,9 @@ class ExportWidget(DockedWidget):
         form.what.currentIndexChanged.connect(self._show_map)
         form.what.currentIndexChanged.connect(self._propose)
         form.kind.currentIndexChanged.connect(self._propose)
+        remember_choice(form.kind, "export_kind")
+        remember_choice(form.simplify, "export_simplify")
+        remember_choice(form.min_area, "export_smallest")
         form.choose.clicked.connect(self._ask)
         form.draw.clicked.connect(self._draw)
         form.export.clicked.connect(self.start)
