@@ -42,6 +42,27 @@ class OtherImageError(InputError):
         self.what = what
 
 
+class PointsError(InputError):
+    """Points of a map that are missing, or were drawn before it was changed: others have to be drawn.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, without what to do.
+    advice : str
+        What to do at the command line. A window has another way.
+
+    Attributes
+    ----------
+    what : str
+        What is wrong.
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what}; {advice}")
+        self.what = what
+
+
 class OutputError(FctlError):
     """A result that cannot be written: a full disk, a name that is taken, a store in use elsewhere."""
 

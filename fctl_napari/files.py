@@ -123,12 +123,33 @@ def remove_folder(path: Path) -> None:
     OutputError
         The path is not writable.
     """
+    shutil.rmtree(set_aside(path), ignore_errors=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a folder that is to be deleted, so that its name is free at once.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Returns
+    -------
+    Path
+        Its new path, ``.NAME.`` and eight digits, beside the old one.
+
+    Raises
+    ------
+    OutputError
+        The path is not writable.
+    """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.rename(aside)
     except OSError as error:
         raise output_error(path, error) from error
-    shutil.rmtree(aside, ignore_errors=True)
+    return aside
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:

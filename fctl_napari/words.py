@@ -20,3 +20,20 @@ def count_of(count: int, noun: str) -> str:
     """
     ending = "" if count == 1 else "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def size_of(nbytes: float) -> str:
+    """Write a number of bytes.
+
+    Parameters
+    ----------
+    nbytes : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        ``"1.2 GB"``, ``"37 MB"``, ``"1 MB"`` for less, and ``"0 MB"`` for none.
+    """
+    megabytes = nbytes / 1e6
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes)) if nbytes > 0 else 0} MB"

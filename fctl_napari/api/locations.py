@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from platformdirs import user_cache_path, user_data_path
+from platformdirs import user_data_path
 
+from fctl_napari.cache.entries import cache_path
 from fctl_napari.files import output_error
 from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX, traces
 from fctl_napari.imagery.formats.remote import is_url
@@ -37,7 +38,7 @@ def cache_folder() -> Path:
     OutputError
         It cannot be made.
     """
-    folder = user_cache_path("fctl-napari")
+    folder = cache_path()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,6 +9,7 @@ import typer
 
 from fctl_napari.cli import (
     ablate,
+    cache,
     convert,
     corrections,
     data,
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for commands in (
     *(demo, info, convert, segment, explain, weights, export, evaluate, points, report, corrections, finetune, refine),
-    *(data, train, model, ablate),
+    *(data, train, model, ablate, cache),
 ):
     commands.add_commands(app)
 

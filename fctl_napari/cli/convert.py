@@ -38,16 +38,21 @@ def convert(
     image_number: ImageNumberOption = None,
 ) -> None:
     """Turn an image into an OME-Zarr pyramid, block by block."""
+    from fctl_napari.cache.limit import make_room
     from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
+    from fctl_napari.imagery.pyramid_size import estimated_bytes
+    from fctl_napari.words import size_of
 
     pyramid = open_image(
         with_number(source, image_number), value_range=value_range, bands=stated_bands(bands, band_names)
     )
     say_images(pyramid)
-    with counting("Converting") as report:
+    size = estimated_bytes(pyramid)
+    make_room(target, size)
+    with counting(f"Converting to {target.name}, about {size_of(size)}") as report:
         written = convert_image(pyramid, target, progress=report)
     out.print(str(written), highlight=False, soft_wrap=True)

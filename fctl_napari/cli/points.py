@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,15 +13,9 @@ from fctl_napari.cli.evaluate import MapOption, open_ground_truth
 from fctl_napari.cli.options import JsonOption, RawOption, SegmentationArgument
 from fctl_napari.corrections.chosen_map import used
 from fctl_napari.errors import ConfigError, InputError
-from fctl_napari.evaluation.sample_size import LEAST, TOTAL
+from fctl_napari.evaluation.sample_size import TOTAL
 from fctl_napari.files import write_json
 from fctl_napari.words import count_of
-
-if TYPE_CHECKING:
-    from fctl_napari.corrections.final_map import FinalMap
-    from fctl_napari.evaluation.checked_points import CheckedPoints
-    from fctl_napari.evaluation.point_sample import MapCounts
-    from fctl_napari.segmentation.store.store import Segmentation
 
 points_app = typer.Typer(
     no_args_is_help=True, help="Random points on a map that people check, and the areas and accuracies that follow."
@@ -37,7 +31,14 @@ def add_commands(app: typer.Typer) -> None:
 def draw(
     segmentation: SegmentationArgument,
     total: Annotated[int, typer.Option(metavar="N", min=1, help="Number of points.")] = TOTAL,
-    least: Annotated[int, typer.Option(metavar="N", min=2, help="Least number of points of each class.")] = LEAST,
+    least: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Least number of points of each class.  [default: 50, or fewer where N of --total are fewer]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another number draws other points.")] = 0,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a table to be filled in here.")
@@ -49,25 +50,24 @@ def draw(
 
     They lie in S.ome.zarr.points.json. The map is the prediction with the corrections that lie beside the image.
     """
-    from fctl_napari.cli.output import out, say
-    from fctl_napari.evaluation.checked_points import draw_sample, points_path
+    from fctl_napari.cli.output import counting, out, say
+    from fctl_napari.corrections.map_points import draw_on_map
+    from fctl_napari.evaluation.checked_points import sample_notes
     from fctl_napari.evaluation.point_table import write_table
     from fctl_napari.segmentation.store.store import Segmentation
 
     store = Segmentation.open(segmentation)
     source, notes = chosen_map(store, raw, None)
-    path = points_path(store.path)
-    points = draw_sample(
-        source, counts_of(source), path, final=not raw, total=total, least=least, seed=seed, fresh=fresh
-    )
+    with counting("Counting classes", vanishing=True) as progress:
+        made = draw_on_map(source, final=not raw, total=total, least=least, seed=seed, fresh=fresh, progress=progress)
+    points, found = made.points, sample_notes(made.points, total, least)
     if csv_file is not None:
         write_table(points, csv_file, source.georeference)
     say(notes)
-    if len(points.points) > total:
-        say([f"there are more than {total} points, so that each class has {least} of them; --least takes fewer"])
+    say([f"{one}; --least takes fewer" if least is not None else one for one in found])
     drawn = {name: sum(point.mapped == name for point in points.points) for name in points.mapped}
     shares = ", ".join(f"{number} {name}" for name, number in drawn.items() if number)
-    out.print(f"{path}: {count_of(len(points.points), 'point')}: {shares}", highlight=False, soft_wrap=True)
+    out.print(f"{made.path}: {count_of(len(points.points), 'point')}: {shares}", highlight=False, soft_wrap=True)
 
 
 @points_app.command("set")
@@ -88,15 +88,16 @@ def set_(
     """Say which class each point is: by a table, or by a ground truth."""
     from fctl_napari.cli.output import out
     from fctl_napari.corrections.final_map import FinalMap
-    from fctl_napari.evaluation.checked_points import points_path, true_classes
+    from fctl_napari.corrections.map_points import MapPoints
+    from fctl_napari.evaluation.checked_points import set_classes, true_classes
     from fctl_napari.evaluation.point_table import read_table
 
     if (table is None) == (ground_truth is None):
         raise ConfigError("fctl points set takes the classes of a table or of --truth; give one of them.")
     if mapping is not None and ground_truth is None:
         raise ConfigError(f"{mapping}: maps the values of a ground truth; name that with --truth too.")
-    path = points_path(segmentation)
-    points, source = points_of(segmentation)
+    opened = MapPoints.open(segmentation)
+    points, source, path = opened.points, opened.source, opened.path
     points.require_image(source, path)
     if table is not None:
         classes, by = read_table(table, points, source.class_table.names), author or getpass.getuser()
@@ -107,8 +108,7 @@ def set_(
         there = open_ground_truth(ground_truth, mapping, source)
         assert there is not None
         classes, by = true_classes(points, source, there), author or ground_truth.name
-    points = points.with_classes(classes, by)
-    points.write(path)
+    points = set_classes(path, points, classes, by)
     left = len(points.points) - points.checked
     out.print(
         f"{path}: {count_of(len(classes), 'point')} set, {points.checked} of {len(points.points)} checked"
@@ -124,37 +124,16 @@ def estimate(segmentation: SegmentationArgument, json_file: JsonOption = None) -
 
     The map is the one on which the points were drawn; where it has changed since, draw others.
     """
-    from fctl_napari.cli.output import say
+    from fctl_napari.cli.output import counting, say
     from fctl_napari.cli.tables import show_points
     from fctl_napari.corrections.final_map import FinalMap
-    from fctl_napari.evaluation.checked_points import estimate_points, points_path
-    from fctl_napari.evaluation.class_areas import class_areas
+    from fctl_napari.corrections.map_points import MapPoints
 
-    path = points_path(segmentation)
-    points, source = points_of(segmentation)
-    found = estimate_points(points, source, counts_of(source), path)
-    hectares = None if source.georeference is None else class_areas(source).even_hectares
-    if isinstance(source, FinalMap):
-        say([f"the map is that with {used(source)}"])
+    opened = MapPoints.open(segmentation)
+    with counting("Counting classes", vanishing=True) as progress:
+        found, hectares = opened.estimate(progress)
+    if isinstance(opened.source, FinalMap):
+        say([f"the map is that with {used(opened.source)}"])
     show_points(found, hectares)
     if json_file is not None:
         write_json(json_file, found.to_json(hectares))
-
-
-def points_of(segmentation: Path) -> tuple[CheckedPoints, Segmentation | FinalMap]:
-    """Open the points of a segmentation, and the map on which they were drawn."""
-    from fctl_napari.evaluation.checked_points import CheckedPoints, points_path
-    from fctl_napari.segmentation.store.store import Segmentation
-
-    store = Segmentation.open(segmentation)
-    points = CheckedPoints.read(points_path(segmentation))
-    return points, chosen_map(store, not points.final, None)[0]
-
-
-def counts_of(source: Segmentation | FinalMap) -> MapCounts:
-    """Count the px of each class of a map, with a progress bar."""
-    from fctl_napari.cli.output import counting
-    from fctl_napari.evaluation.point_sample import count_classes
-
-    with counting("Counting classes", vanishing=True) as report:
-        return count_classes(source.labels, len(source.class_table.names), report)

@@ -37,8 +37,9 @@ def report(
     (fctl points), with intervals; else that against the ground truth.
     """
     from fctl_napari.cli.output import counting, out, say
-    from fctl_napari.map_report.files import check_report_path, save_report
+    from fctl_napari.map_report.files import save_report
     from fctl_napari.map_report.report import make_report
+    from fctl_napari.map_report.report_path import check_report_path
     from fctl_napari.segmentation.store.store import Segmentation
 
     check_report_path(target)

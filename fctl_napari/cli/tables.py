@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from fctl_napari.ablation.tables import AblationRow
     from fctl_napari.evaluation.acquisition import Suggestion
     from fctl_napari.evaluation.agreement import Agreement
-    from fctl_napari.evaluation.checked_points import PointEstimate
     from fctl_napari.evaluation.cost import Parameters, Speed
     from fctl_napari.evaluation.error_regions import Region
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.image_cost import ImageCost
     from fctl_napari.evaluation.job_table import ImageRow
+    from fctl_napari.evaluation.point_estimate import PointEstimate
     from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.finetuning.gate import BeforeAfter
     from fctl_napari.model.config import FCtLConfig
@@ -147,26 +147,9 @@ def show_points(found: PointEstimate, hectares: float | None) -> None:
 
     Lines are never wrapped.
     """
-    one, areas = found.estimate, found.px
-    columns = {"px": (*areas, ".0f"), "share": (one.shares, one.shares_half_width, ".4f")}
-    if hectares is not None:
-        columns["hectares"] = (*found.of(hectares), ".2f")
-    columns["user's accuracy"] = (one.users, one.users_half_width, ".4f")
-    columns["producer's accuracy"] = (one.producers, one.producers_half_width, ".4f")
-    lines: list[tuple[str, ...]] = [("points", "mapped px", *columns, "class")]
-    for k, name in enumerate(found.names):
-        figures = (
-            "-" if math.isnan(values[k]) else f"{values[k]:{form}} ± {widths[k]:{form}}"
-            for values, widths, form in columns.values()
-        )
-        lines.append((str(found.counts[k].sum()), str(found.mapped[k]), *figures, name))
-    _columns(lines, right=len(columns) + 2)
-    for line in (
-        f"accuracy {one.overall:.4f} ± {one.overall_half_width:.4f}",
-        f"by {count_of(int(found.counts.sum()), 'checked point')}, corrected for the errors of the map, with 95 % "
-        "intervals",
-        *found.notes(),
-    ):
+    lines = found.table(hectares)
+    _columns(lines, right=len(lines[0]) - 1)
+    for line in found.sentences():
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

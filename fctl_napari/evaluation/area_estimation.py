@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.sample_size import LEAST
+from fctl_napari.evaluation.sample_size import least_points
 from fctl_napari.words import count_of
 
 NORMAL_95 = 1.959963984540054
@@ -107,7 +107,7 @@ def estimate_areas(counts: ArrayLike, mapped: ArrayLike, names: Sequence[str] | 
     )
 
 
-def allocate_points(mapped: ArrayLike, total: int, least: int = LEAST) -> NDArray[np.int64]:
+def allocate_points(mapped: ArrayLike, total: int, least: int | None = None) -> NDArray[np.int64]:
     """Share the points of a sample among the mapped classes: in proportion to area, with a least number for each.
 
     Parameters
@@ -116,8 +116,8 @@ def allocate_points(mapped: ArrayLike, total: int, least: int = LEAST) -> NDArra
         Mapped px of each class.
     total : int
         Number of points. Where the least numbers exceed it, there are more.
-    least : int, optional
-        Least number of points for each mapped class, as far as it has px.
+    least : int or None, optional
+        Least number of points for each mapped class, as far as it has px. None takes ``least_points``.
 
     Returns
     -------
@@ -132,6 +132,8 @@ def allocate_points(mapped: ArrayLike, total: int, least: int = LEAST) -> NDArra
     mapped = np.asarray(mapped, np.int64)
     if not mapped.sum():
         raise InputError("nothing is mapped yet, so that no points can be drawn; segment the image first.")
+    if least is None:
+        least = least_points(total, int(np.count_nonzero(mapped)))
     points = np.minimum(np.where(mapped > 0, least, 0), mapped)
     rest = max(0, total - int(points.sum()))
     # What the least numbers leave goes to the classes that lie below their proportion.

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from fctl_napari.errors import InputError, OutputError, reason_of
-from fctl_napari.evaluation.area_estimation import AreaEstimate, estimate_areas
+from fctl_napari.errors import InputError, OutputError, PointsError, reason_of
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.point_sample import MapCounts, draw_points
-from fctl_napari.evaluation.sample_size import LEAST, TOTAL
+from fctl_napari.evaluation.sample_size import LEAST, TOTAL, least_points
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.store.identity import contradict
@@ -108,7 +105,7 @@ class CheckedPoints(BaseModel):
             if not {point.mapped for point in found.points} <= found.mapped.keys():
                 raise ValueError("a point has a class that the map does not have")
         except FileNotFoundError:
-            raise InputError(f"{path}: there are no points yet; draw some with fctl points draw.") from None
+            raise PointsError(f"{path}: there are no points yet", "draw some with fctl points draw.") from None
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: holds no checked points, or is damaged ({reason_of(error)}); mend it, or move it away and "
@@ -136,13 +133,18 @@ class CheckedPoints(BaseModel):
         """Number of points whose true class is known."""
         return sum(point.true is not None for point in self.points)
 
-    def with_classes(self, classes: Mapping[int, str], author: str) -> CheckedPoints:
+    @property
+    def drawn(self) -> tuple[object, ...]:
+        """Facts that two samples share if they are one, whatever was checked of it."""
+        return self.digest, self.seed, *((point.id, point.y, point.x) for point in self.points)
+
+    def with_classes(self, classes: Mapping[int, str | None], author: str) -> CheckedPoints:
         """Return these points with further true classes.
 
         Parameters
         ----------
-        classes : mapping of int to str
-            True classes by the numbers of points.
+        classes : mapping of int to str or None
+            True classes by the numbers of points. None: the point is not checked any more.
         author : str
             Who says so.
 
@@ -153,7 +155,7 @@ class CheckedPoints(BaseModel):
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         points = (
-            point.model_copy(update={"true": classes[point.id], "by": author, "when": now})
+            _answered(point, classes[point.id], author, now)
             if classes.get(point.id, point.true) != point.true
             else point
             for point in self.points
@@ -183,9 +185,10 @@ class CheckedPoints(BaseModel):
         now = dict(zip(source.class_table.names, counts.mapped.tolist(), strict=True))
         both = {name: (self.mapped.get(name, 0), now.get(name, 0)) for name in [*self.mapped, *now]}
         words = "; ".join(f"{name} had {was:,} px and has {px:,}" for name, (was, px) in both.items() if was != px)
-        raise InputError(
+        raise PointsError(
             f"{path}: its points were drawn on this map before it was changed{words and f' ({words})'}, and say "
-            "nothing sure of it now; draw new ones with fctl points draw --fresh."
+            "nothing sure of it now",
+            "draw new ones with fctl points draw --fresh.",
         )
 
     def require_image(self, source: Comparable, path: Path) -> None:
@@ -212,6 +215,45 @@ class CheckedPoints(BaseModel):
             )
 
 
+def _answered(point: Point, true: str | None, author: str, when: str) -> Point:
+    by, at = (None, None) if true is None else (author, when)
+    return point.model_copy(update={"true": true, "by": by, "when": at})
+
+
+def set_classes(path: Path, points: CheckedPoints, classes: Mapping[int, str | None], author: str) -> CheckedPoints:
+    """Write true classes of points into their file, beside those that others wrote meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        File of the points.
+    points : CheckedPoints
+        The points, as they were read.
+    classes : mapping of int to str or None
+        True classes by the numbers of points. None: the point is not checked any more.
+    author : str
+        Who says so.
+
+    Returns
+    -------
+    CheckedPoints
+        The points, as the file has them now.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or holds other points by now.
+    OutputError
+        The disk is full or the path is not writable.
+    """
+    now = CheckedPoints.read(path)
+    if now.drawn != points.drawn:
+        raise InputError(f"{path}: other points were drawn meanwhile; check those instead.")
+    now = now.with_classes(classes, author)
+    now.write(path)
+    return now
+
+
 def points_path(segmentation: Path | str) -> Path:
     """Return the path of the checked points of a segmentation: beside it.
 
@@ -236,7 +278,7 @@ def draw_sample(
     *,
     final: bool,
     total: int = TOTAL,
-    least: int = LEAST,
+    least: int | None = None,
     seed: int = 0,
     fresh: bool = False,
 ) -> CheckedPoints:
@@ -290,6 +332,32 @@ def draw_sample(
     return points
 
 
+def sample_notes(points: CheckedPoints, total: int, least: int | None) -> list[str]:
+    """Describe where a sample is not what one may expect.
+
+    Parameters
+    ----------
+    points : CheckedPoints
+        The points, just drawn.
+    total, least : int or None
+        What was asked for, see ``draw_points``.
+
+    Returns
+    -------
+    list of str
+        Sentences without a full stop: there are more points than asked for, or fewer of a class than is advised.
+    """
+    drawn = Counter(point.mapped for point in points.points)
+    if len(points.points) > total:
+        each = least_points(total, len(drawn)) if least is None else least
+        return [f"there are more than {total} points, so that each class has {each} of them"]
+    few = [number for name, number in drawn.items() if number < min(LEAST, points.mapped[name])]
+    if least is None and few:
+        advised = f"{LEAST} or more are advised, which {LEAST * len(drawn)} points in all give"
+        return [f"some classes have only {min(few)} points; {advised}"]
+    return []
+
+
 def true_classes(points: CheckedPoints, source: Comparable, ground_truth: GroundTruth) -> dict[int, str]:
     """Read the true classes of points from a ground truth.
 
@@ -321,157 +389,3 @@ def true_classes(points: CheckedPoints, source: Comparable, ground_truth: Ground
         if scored[value] < len(names):
             found[point.id] = names[scored[value]]
     return found
-
-
-@dataclass(frozen=True)
-class PointEstimate:
-    """Areas and accuracies of a map by its checked points.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Names of the classes.
-    mapped : ndarray of int64 [C]
-        Mapped px of each class.
-    counts : ndarray of int64 [C, C]
-        Number of checked points by mapped class (rows) and true class (columns).
-    estimate : AreaEstimate
-        Shares and accuracies with their intervals.
-    unchecked : int
-        Number of points that are not checked.
-    """
-
-    names: tuple[str, ...]
-    mapped: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    estimate: AreaEstimate
-    unchecked: int
-
-    @property
-    def px(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Error-adjusted px of each class, and half the width of their intervals."""
-        return self.of(float(self.mapped.sum()))
-
-    def of(self, total: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the error-adjusted area of each class, and half the width of its interval.
-
-        Parameters
-        ----------
-        total : float
-            Mapped area of all classes, in any unit.
-
-        Returns
-        -------
-        areas, half_widths : ndarray of float64 [C]
-            In the same unit. Px count alike, so that a class gets its share of the px.
-        """
-        return self.estimate.shares * total, self.estimate.shares_half_width * total
-
-    def notes(self) -> list[str]:
-        """Describe what the intervals do not say.
-
-        Returns
-        -------
-        list of str
-            Sentences: points that are left out, and classes without an error, whose interval is empty. Of these at most
-            3 in n are wrong, with 95 % confidence (the rule of three).
-        """
-        found = []
-        if self.unchecked:
-            verb = "is" if self.unchecked == 1 else "are"
-            found.append(f"{count_of(self.unchecked, 'point')} {verb} not checked, and left out.")
-        for name, row, px in zip(self.names, self.counts, self.mapped.tolist(), strict=True):
-            number = int(row.sum())
-            if 0 < number < px and row.max() == number:
-                share = min(100.0, 300 / number)
-                found.append(
-                    f"All {number} points in {name} are {self.names[int(row.argmax())]}: ± 0 means that up to "
-                    f"{share:.0f} % of it may be another class, not that none is."
-                )
-        return found
-
-    def to_json(self, hectares: float | None = None) -> dict[str, Any]:
-        """Return the figures as plain values.
-
-        Parameters
-        ----------
-        hectares : float or None, optional
-            Mapped hectares of all classes. None leaves hectares out.
-
-        Returns
-        -------
-        dict of str to object
-            Figures by class, each with half the width of its 95 % interval; None where a figure is not defined.
-        """
-        one = self.estimate
-        columns = {
-            "share": (one.shares, one.shares_half_width),
-            "px": self.px,
-            **({} if hectares is None else {"hectares": self.of(hectares)}),
-            "users_accuracy": (one.users, one.users_half_width),
-            "producers_accuracy": (one.producers, one.producers_half_width),
-        }
-        return {
-            "accuracy": one.overall,
-            "accuracy_half_width": one.overall_half_width,
-            "checked": int(self.counts.sum()),
-            "unchecked": self.unchecked,
-            "notes": self.notes(),
-            "counts": self.counts.tolist(),
-            "classes": {
-                name: {
-                    "mapped_px": int(self.mapped[k]),
-                    "points": int(self.counts[k].sum()),
-                    **{key: _plain(values[k]) for key, (values, _) in columns.items()},
-                    **{f"{key}_half_width": _plain(widths[k]) for key, (_, widths) in columns.items()},
-                }
-                for k, name in enumerate(self.names)
-            },
-        }
-
-
-def estimate_points(points: CheckedPoints, source: Comparable, counts: MapCounts, path: Path) -> PointEstimate:
-    """Estimate areas and accuracies of a map from its checked points.
-
-    Parameters
-    ----------
-    points : CheckedPoints
-        The points.
-    source : Comparable
-        Their map.
-    counts : MapCounts
-        Its px by class.
-    path : Path
-        File of the points, for the error.
-
-    Returns
-    -------
-    PointEstimate
-        The estimates. Points that are not checked are left out.
-
-    Raises
-    ------
-    InputError
-        The points are of another map, a true class is none of it, or too few are checked.
-    """
-    points.require_map(source, counts, path)
-    names = source.class_table.names
-    table = np.zeros((len(names), len(names)), np.int64)
-    for point in points.points:
-        if point.true is None:
-            continue
-        if point.true not in names:
-            raise InputError(
-                f"{path}: point {point.id} is {point.true}, which is no class of the map; its classes are "
-                f"{', '.join(names)}."
-            )
-        table[names.index(point.mapped), names.index(point.true)] += 1
-    try:
-        estimate = estimate_areas(table, counts.mapped, names)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return PointEstimate(names, counts.mapped, table, estimate, len(points.points) - points.checked)
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

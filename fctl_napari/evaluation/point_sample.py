@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fctl_napari.evaluation.area_estimation import allocate_points
 from fctl_napari.evaluation.blockwise import iter_blocks
-from fctl_napari.evaluation.sample_size import LEAST
 from fctl_napari.imagery.labels.readable import ReadableLabels
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window
@@ -74,7 +73,7 @@ def count_classes(labels: ReadableLabels, classes: int, progress: Progress | Non
 
 
 def draw_points(
-    labels: ReadableLabels, counts: MapCounts, total: int, *, least: int = LEAST, seed: int = 0
+    labels: ReadableLabels, counts: MapCounts, total: int, *, least: int | None = None, seed: int = 0
 ) -> NDArray[np.int64]:
     """Draw points at random within each class of a map, without replacement.
 
@@ -88,7 +87,7 @@ def draw_points(
         Its px by class, from ``count_classes``.
     total : int
         Number of points.
-    least : int, optional
+    least : int or None, optional
         Least number of points for each class, see ``allocate_points``.
     seed : int, optional
         Seed of the generator. The same seed on the same map gives the same points.

@@ -23,21 +23,23 @@ SAMPLES, SAMPLE_SIDE = 16, 64
 """Number of blocks along each side of a larger level, and their side, px. Strips are sampled by bands of fewer rows."""
 
 PERCENTILES = (0.1, 99.9)
-"""Percentiles between which the range of values is measured."""
+"""Percentiles between which the range of values is measured, unless others are asked for."""
 
 
-def measured_range(pyramid: Pyramid) -> tuple[float, float]:
-    """Measure the range that holds 99.8 % of the values that are read as RGB, on the coarsest level.
+def measured_range(pyramid: Pyramid, percentiles: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
+    """Measure the range that holds most of the values that are read as RGB, on the coarsest level.
 
     Parameters
     ----------
     pyramid : Pyramid
         Image.
+    percentiles : tuple of 2 float, optional
+        Percentiles between which it lies. The default is 0.1 and 99.9.
 
     Returns
     -------
     tuple of 2 float
-        (low, high): the 0.1 and 99.9 percentiles of px that hold data. (0, 1) if there are none.
+        (low, high): the percentiles of px that hold data. (0, 1) if there are none.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def measured_range(pyramid: Pyramid) -> tuple[float, float]:
     clear = pyramid.bands is not None or pyramid.channels in (1, 3, 4)
     values = sampled_values(pyramid, pyramid.rgb_channels if clear else range(pyramid.channels)).ravel()
     values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
+    low, high = np.percentile(values, percentiles) if values.size else (0.0, 1.0)
     if values.dtype.kind in "bui":
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high) if high > low else float(low) + 1.0

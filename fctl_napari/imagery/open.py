@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fctl_napari.cache.use import use
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_names import BandChoice, Bands, band_names_in, rgb_in
 from fctl_napari.imagery.formats import ngff
@@ -80,10 +81,10 @@ def open_image(
         The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
         cannot be reached.
     """
-    names = band_names_in(bands)
-    if names is not None:
-        return _open(path, value_range, None).with_band_names(names)
-    return _open(path, value_range, rgb_in(bands))
+    names, in_use = band_names_in(bands), use(path)
+    opened = _open(path, value_range, rgb_in(bands) if names is None else None)
+    opened.use = in_use
+    return opened if names is None else opened.with_band_names(names)
 
 
 def _open(path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:

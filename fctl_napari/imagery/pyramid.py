@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.cache.use import Use
 from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import choose_bands
 from fctl_napari.imagery.georeference import Georeference
@@ -129,6 +130,7 @@ class Pyramid:
         self.notes = tuple(notes)
         self.validity = validity
         self.images = tuple(images)
+        self.use: Use | None = None  # of an entry of the cache, as long as this or a copy lives
         self._check()
 
     def _check(self) -> None:

@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fctl_napari.errors import OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.map_report.page import html_page
 from fctl_napari.map_report.pdf import write_pdf
 from fctl_napari.map_report.report import MapReport
-
-
-def check_report_path(path: Path) -> None:
-    """Refuse a name that `save_report` cannot write.
-
-    Parameters
-    ----------
-    path : Path
-        File to write.
-
-    Raises
-    ------
-    OutputError
-        The name ends neither in .html nor in .pdf.
-    """
-    if path.suffix.lower() not in (".html", ".htm", ".pdf"):
-        raise OutputError(f"{path}: reports are written as HTML or PDF; give a name that ends in .html or .pdf.")
+from fctl_napari.map_report.report_path import check_report_path
 
 
 def save_report(report: MapReport, path: Path) -> None:
@@ -41,7 +24,8 @@ def save_report(report: MapReport, path: Path) -> None:
     Raises
     ------
     OutputError
-        The name ends neither in .html nor in .pdf, the disk is full, or the path is not writable.
+        The name ends neither in .html nor in .pdf, something else lies there, the disk is full, or the path is not
+        writable.
     """
     check_report_path(path)
     if path.suffix.lower() == ".pdf":

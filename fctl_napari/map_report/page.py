@@ -7,6 +7,7 @@ import io
 from html import escape
 
 from fctl_napari.map_report.report import MapReport, Section
+from fctl_napari.map_report.report_path import HTML_MARK
 
 STYLE = """
 body { font: 15px/1.45 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff; }
@@ -39,7 +40,7 @@ def html_page(report: MapReport) -> str:
     title = escape(report.title)
     parts = "\n".join(map(_section, report.sections))
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{HTML_MARK}\n<title>{title}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
         f'<img alt="{title}" src="data:image/png;base64,{data}">\n<p class="caption">{escape(report.caption)}</p>\n'
         f"{parts}\n</body>\n</html>\n"

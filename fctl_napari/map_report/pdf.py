@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
 from fctl_napari.class_colors import Color
+from fctl_napari.export.destination import SOFTWARE
 from fctl_napari.map_report.report import MapReport, Section
 
 SIZE = (8.27, 11.69)
@@ -56,7 +57,7 @@ def write_pdf(report: MapReport, file: IO[bytes]) -> None:
             _draw_lines(page, lines, top)
             pages.savefig(page)
             page, top = Figure(figsize=SIZE), SIZE[1] - MARGIN
-        pages.infodict()["Title"] = report.title
+        pages.infodict().update({"Title": report.title, "Creator": SOFTWARE})
 
 
 def _pages(blocks: list[list[_Line]], top: float) -> Iterator[list[_Line]]:

@@ -89,9 +89,13 @@ def test_a_map_that_was_corrected_since_is_refused(fctl: Fctl, land: Path, tmp_p
     sentence = fctl("points", "estimate", land).sentence()
     assert "drawn on this map before it was changed (red had" in sentence
     assert "draw new ones with fctl points draw --fresh" in sentence
-    code, _, err = fctl("points", "draw", land, "--fresh", "--total", 70)
+    code, _, err = fctl("points", "draw", land, "--fresh", "--total", 70, "--least", 50)
     assert code == 0
     assert "there are more than 70 points, so that each class has 50 of them; --least takes fewer" in err
+    code, out, err = fctl("points", "draw", land, "--fresh", "--total", 70)
+    assert code == 0
+    assert " 70 points: " in out
+    assert "some classes have only 23 points; 50 or more are advised, which 150 points in all give" in err
 
 
 def test_refusals(fctl: Fctl, land: Path, tmp_path: Path) -> None:

@@ -65,3 +65,15 @@ def test_refusals(fctl: Fctl, land: Path, tmp_path: Path) -> None:
     truth = fctl("report", land, "--out", tmp_path / "r.html", "--truth", tmp_path / "none.png").sentence()
     assert "none.png" in truth
     assert not list(tmp_path.glob("r.*"))
+
+
+@pytest.mark.parametrize("name", ["r.html", "r.pdf"])
+def test_another_file_is_not_replaced(fctl: Fctl, land: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("a page on fctl-napari")
+    sentence = fctl("report", land, "--out", path).sentence()
+    assert f"{name}: exists and is not an earlier report; choose another name." in sentence
+    assert path.read_text() == "a page on fctl-napari"
+    path.unlink()
+    for _ in range(2):  # an earlier report is replaced
+        assert fctl("report", land, "--out", path).code == 0

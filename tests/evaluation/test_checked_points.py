@@ -13,10 +13,12 @@ from fctl_napari.errors import InputError, OutputError
 from fctl_napari.evaluation.checked_points import (
     CheckedPoints,
     draw_sample,
-    estimate_points,
     points_path,
+    sample_notes,
+    set_classes,
     true_classes,
 )
+from fctl_napari.evaluation.point_estimate import estimate_points
 from fctl_napari.evaluation.point_sample import MapCounts, count_classes
 from fctl_napari.evaluation.point_table import read_table, write_table
 from fctl_napari.imagery.georeference import Georeference
@@ -197,3 +199,34 @@ def test_wrong_tables_are_one_sentence(
     (tmp_path / "t.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(InputError, match=words):
         read_table(tmp_path / "t.csv", draw(store, path), store.class_table.names)
+
+
+def test_answers_are_written_beside_those_of_others_and_taken_back(store: Segmentation, path: Path) -> None:
+    points = draw(store, path)
+    mine = set_classes(path, points, {1: "red", 2: "red"}, "ann")
+    others = set_classes(path, points, {3: "green"}, "bob")
+    assert [(point.true, point.by) for point in others.points[:3]] == [("red", "ann"), ("red", "ann"), ("green", "bob")]
+    assert set_classes(path, mine, {2: None}, "ann").checked == 2
+    assert CheckedPoints.read(path).points[1] == points.points[1]
+    draw(store, path, seed=5, fresh=True)
+    with pytest.raises(InputError, match="other points were drawn meanwhile; check those instead"):
+        set_classes(path, mine, {4: "red"}, "ann")
+    assert CheckedPoints.read(path).checked == 0
+
+
+@pytest.mark.parametrize(
+    ("total", "least", "drawn", "note"),
+    [
+        (300, None, 300, []),
+        (30, None, 30, ["some classes have only 15 points; 50 or more are advised, which 100 points in all give"]),
+        (3, None, 4, ["there are more than 3 points, so that each class has 2 of them"]),
+        (30, 40, 80, ["there are more than 30 points, so that each class has 40 of them"]),
+        (30, 5, 30, []),
+    ],
+)
+def test_fewer_points_than_advised_are_drawn_where_that_is_asked_for(
+    store: Segmentation, path: Path, total: int, least: int | None, drawn: int, note: list[str]
+) -> None:
+    points = draw_sample(store, counts_of(store), path, final=False, total=total, least=least)
+    assert len(points.points) == drawn
+    assert sample_notes(points, total, least) == note

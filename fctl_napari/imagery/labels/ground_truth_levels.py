@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fctl_napari.cache.limit import make_room
+from fctl_napari.cache.use import use
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.label_source import LabelSource
@@ -16,6 +18,8 @@ COMPLETE = "fctl_complete"
 STRIP_PX = 2**25
 """Approximate number of px that are copied at once."""
 CHUNK = 512
+TYPICAL_RATIO = 4
+"""Px of a ground truth per byte on disk, at least, as neighbors mostly share their class."""
 
 
 def with_levels(
@@ -53,7 +57,10 @@ def with_levels(
         ``progress`` raised it. What was written is deleted.
     """
     out = Path(out)
+    in_use = use(out)
     if not _is_complete(out):
+        height, width = source.shape
+        make_room(out, height * width // TYPICAL_RATIO)
         shutil.rmtree(out, ignore_errors=True)  # left by a process that was killed
         try:
             _copy(source, out, progress or no_progress)
@@ -61,7 +68,7 @@ def with_levels(
             shutil.rmtree(out, ignore_errors=True)
             raise
     levels = LabelPyramid.open(out).levels
-    return LabelSource(
+    copied = LabelSource(
         source.path,
         levels[0],
         source.shape,
@@ -72,6 +79,8 @@ def with_levels(
         nothing=source.nothing,
         note=source.note,
     )
+    copied.use = in_use
+    return copied
 
 
 def _is_complete(out: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.cache.use import Use
 from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
@@ -93,6 +94,7 @@ class LabelSource:
         self.note = note
         self._classes = classes
         self._levels = [level, *coarser]
+        self.use: Use | None = None  # of an entry of the cache, as long as this lives
 
     def placed(self, rows: NDArray[np.int64], columns: NDArray[np.int64], *, swapped: bool = False) -> LabelSource:
         """Return the same ground truth in the pixels of an image over which it lies.
@@ -131,7 +133,7 @@ class LabelSource:
 
     def _with(self, level: Any, shape: tuple[int, int]) -> LabelSource:
         """Return a ground truth of other values that means the same by them, or ``NOTHING``."""
-        return LabelSource(
+        source = LabelSource(
             self.path,
             level,
             shape,
@@ -142,6 +144,8 @@ class LabelSource:
             note=self.note,
             classes=self._classes,
         )
+        source.use = self.use
+        return source
 
     @property
     def native_levels(self) -> int:

@@ -18,6 +18,7 @@ from fctl_napari.plugin.common.session import session
 if TYPE_CHECKING:
     from napari.layers import Image
 
+    from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
     from fctl_napari.plugin.common.selected_region import SelectedRegion
 
 REST_MS = 100
@@ -77,6 +78,21 @@ class DockedWidget(Docked):
             Their paths. Empty if there is no such list.
         """
         return ()
+
+    def ground_truth_of(self, store: str) -> ChosenGroundTruth | None:
+        """Return the ground truth that a segmentation is compared with here.
+
+        Parameters
+        ----------
+        store : str
+            Path of the segmentation.
+
+        Returns
+        -------
+        ChosenGroundTruth or None
+            The ground truth, opened. None if none is chosen for it.
+        """
+        return None
 
     def paints_on(self, image: Image) -> bool:
         """Return whether strokes on an image may be on their way to disk.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fctl_napari.segmentation.tiling.grid import default_overlap
-from fctl_napari.words import count_of
+from fctl_napari.words import count_of, size_of
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.engine import RunProgress
@@ -91,8 +91,7 @@ def offer(progress: RunProgress, tile_size: int) -> str:
         return ""
     tiles = view.total - view.done
     side = tile_size - default_overlap(tile_size)
-    megabytes = tiles * side**2 * 2 * 4 / 3 / 1e6  # classes and confidence with their coarser levels, uncompressed
-    size = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
+    size = size_of(tiles * side**2 * 2 * 4 / 3)  # classes and confidence with their coarser levels, uncompressed
     rate = progress.tiles_per_second
     time = f"about {duration(tiles / rate)}" if rate else "speed not known yet"
     return f"Run the {count_of(tiles, 'tile')} in view\n{time}, up to {size}"

@@ -18,6 +18,7 @@ from fctl_napari.errors import InputError
 if TYPE_CHECKING:
     from napari.layers import Image
 
+    from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
     from fctl_napari.plugin.common.selected_region import SelectedRegion
     from fctl_napari.segmentation.jobs.engine import Engine
 
@@ -54,6 +55,20 @@ class Member(Protocol):
         -------
         tuple of str
             Their paths. Empty if there is no such list.
+        """
+
+    def ground_truth_of(self, store: str) -> ChosenGroundTruth | None:
+        """Return the ground truth that a segmentation is compared with.
+
+        Parameters
+        ----------
+        store : str
+            Path of the segmentation.
+
+        Returns
+        -------
+        ChosenGroundTruth or None
+            The ground truth, opened. None if none is chosen for it.
         """
 
     def paints_on(self, image: Image) -> bool:
@@ -221,6 +236,23 @@ class Session(QObject):
             Their paths. Empty if no list is open.
         """
         return next((found for member in self._members_of(window) if (found := member.listed_images())), ())
+
+    def ground_truth_of(self, window: QWidget, store: str) -> ChosenGroundTruth | None:
+        """Return the ground truth that a segmentation is compared with in a window.
+
+        Parameters
+        ----------
+        window : QWidget
+            The top-level window.
+        store : str
+            Path of the segmentation.
+
+        Returns
+        -------
+        ChosenGroundTruth or None
+            The ground truth, opened. None if none is chosen for it.
+        """
+        return next((found for member in self._members_of(window) if (found := member.ground_truth_of(store))), None)
 
     def flush_strokes(self, window: QWidget, image: Image, then: Callable[[], object]) -> None:
         """Call a function when all strokes on an image are on disk.

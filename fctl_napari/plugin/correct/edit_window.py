@@ -15,6 +15,7 @@ from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.correct.layer import correction_style
 from fctl_napari.plugin.correct.stroke_queue import PixelEdit
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.segmentation_layers import above
 from fctl_napari.plugin.layers.transforms import move, placed_over, seen_pixels
 from fctl_napari.plugin.layers.viewport import image_shape
@@ -255,7 +256,7 @@ class EditWindow(QObject):
         """Remove the layer."""
         layer = self.layer
         if layer is not None:
-            self._viewer.layers.remove(layer)
+            remove_layers(self._viewer, [layer])
         self._layer = self.window = None
 
     def leave(self) -> None:

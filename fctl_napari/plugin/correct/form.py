@@ -12,12 +12,12 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, wrapped
 from fctl_napari.plugin.common.guide import Guide
-from fctl_napari.plugin.correct.class_buttons import ClassButtons
 from fctl_napari.plugin.correct.import_export import ExchangePage
 from fctl_napari.plugin.correct.next_list import NextPage
 from fctl_napari.plugin.correct.other_image import OtherImagePage
 from fctl_napari.plugin.correct.regions_list import CorrectedView
 from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.class_buttons import ButtonWords, ClassButtons
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN
 
@@ -54,6 +54,14 @@ TOOLTIPS = {
     "file": "Path of the corrections.",
 }
 
+PAINT = ButtonWords(
+    "Paint {}",
+    "Paint pixels that are neither learned from nor scored",
+    "on the edit window",
+    "Pixels corrected so far, and their area where the image says how large they are on the ground.",
+)
+"""Words of the buttons of classes."""
+
 
 class CorrectForm(QWidget):
     """Segmentation, classes, painter, edit window, undo, acceptance, lists of regions, and what is on disk.
@@ -79,7 +87,7 @@ class CorrectForm(QWidget):
         self.offer.hide()
         self.undo = button("Undo", TOOLTIPS["undo"])
         self.redo = button("Redo", TOOLTIPS["redo"])
-        self.classes = ClassButtons()
+        self.classes = ClassButtons(PAINT)
         self.pick = button("Pick from prediction", TOOLTIPS["pick"])
         self.pick.setCheckable(True)
         self.where = combo(TOOLTIPS["where"])

@@ -22,6 +22,7 @@ from fctl_napari.plugin.correct.layer import (
 from fctl_napari.plugin.correct.open import Opened
 from fctl_napari.plugin.correct.stroke_queue import Barrier, Change, PixelEdit, ReadWindow, StrokeWriter, UndoRedo
 from fctl_napari.plugin.layers.correction_marks import is_copy
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.segmentation_layers import refresh
 from fctl_napari.plugin.layers.styles import only_show
 from fctl_napari.plugin.layers.transforms import move, placed_like
@@ -255,9 +256,7 @@ class Painting(QObject):
         lost = self._writer.finish()
         if layers:
             self._edit.hide()
-            for layer in (self.layer, self.outlines):
-                if layer is not None:
-                    self._viewer.layers.remove(layer)
+            remove_layers(self._viewer, [layer for layer in (self.layer, self.outlines) if layer is not None])
         return lost
 
     # ----

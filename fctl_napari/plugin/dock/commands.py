@@ -50,6 +50,19 @@ def previous_error(viewer: napari.Viewer) -> None:
     _errors(viewer, "previous")
 
 
+def check_points(viewer: napari.Viewer) -> None:
+    """Check the random points of the map.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    page: ErrorWidget = open_tab(viewer, "Errors")
+    page.form.tabs.setCurrentWidget(page.form.points)
+    page.checks.check()
+
+
 def edit_here(viewer: napari.Viewer) -> None:
     """Move the edit window to the middle of the view.
 
@@ -141,4 +154,4 @@ def show_keys(viewer: napari.Viewer) -> None:
 
 def _errors(viewer: napari.Viewer, which: str) -> None:
     page: ErrorWidget = open_tab(viewer, "Errors")
-    page.form.regions.key_buttons()[which].click()
+    page.press(which)

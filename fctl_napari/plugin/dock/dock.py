@@ -44,7 +44,7 @@ MASK_KEY, SHEET_KEY = "Q", "?"
 TABS = {
     "Segment": ("segment", "SegmentWidget", "Compute the mask: in view, of a region, or of the whole image."),
     "Explore": ("explore", "ExploreWidget", "See why a pixel has its class: attention, weights, probabilities."),
-    "Errors": ("errors", "ErrorWidget", "Compare with a ground truth: overlays, figures, the next error."),
+    "Errors": ("errors", "ErrorWidget", "Compare with a ground truth: overlays, figures, next error. Check points."),
     "Correct": ("correct", "CorrectWidget", "Paint corrections. Every stroke is on disk within a second."),
     "Fine-tune": ("finetune", "FinetuneWidget", "Let the network learn from the corrections, and keep or roll back."),
     "Export": ("export", "ExportWidget", "Write the map for other programs."),

@@ -32,6 +32,12 @@ SHEET: Mapping[str, Mapping[str, str]] = {
         ERRORS["done"]: "mark it as done",
         ERRORS["wrong"]: "mark the truth as wrong",
     },
+    "Errors, while points are checked": {
+        "1 to 9": "the class of the point",
+        "0": "not sure: leave it for later",
+        ERRORS["next"]: "next point that is not checked",
+        ERRORS["previous"]: "point before, to answer it anew",
+    },
     "Correct": {
         CORRECT["here"]: "edit here: move the edit window to the middle of the view",
         "1 to 9": "paint the class, on the edit window",

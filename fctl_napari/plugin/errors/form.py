@@ -25,6 +25,7 @@ from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.errors.figures_page import FiguresPage
 from fctl_napari.plugin.errors.list import RegionsPage
+from fctl_napari.plugin.errors.points_page import PointsPage
 from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 
@@ -105,6 +106,7 @@ class ErrorForm(QWidget):
         self.draw = tool("Draw", DRAW_TIP)
         self.figures = FiguresPage()
         self.regions = RegionsPage()
+        self.points = PointsPage()
         self.cancel = tool("Cancel", TOOLTIPS["cancel"])
         self.cancel.setEnabled(False)
         self.progress = QProgressBar()
@@ -125,9 +127,9 @@ class ErrorForm(QWidget):
 
     def _arrange(self) -> None:
         """Lay the fields out."""
+        self._comparison = QWidget()  # what points have no use for
         fields = labelled(
             [
-                ("Segmentation", self.mask),
                 ("Truth", row(self.ground_truth, self.open_ground_truth, self.open_folder)),
                 ("Its values", row(self.mapping, self.edit_mapping)),
                 ("Compare with", self.second),
@@ -140,17 +142,22 @@ class ErrorForm(QWidget):
                 ("Where", row(self.where, self.draw)),
             ]
         )
+        fields.setContentsMargins(0, 0, 0, 0)
+        self._comparison.setLayout(fields)
         tabs = QTabWidget()
         tabs.addTab(self.regions, "Next error")
         tabs.addTab(self.figures, "Figures")
         tabs.setTabToolTip(0, "Regions of errors or doubts, one after the other.")
+        tabs.addTab(self.points, "Points")
         tabs.setTabToolTip(1, "Figures of the segmentation's quality.")
+        tabs.setTabToolTip(2, "Accuracy and areas with intervals, by random points that you check: no ground truth.")
         tabs.currentChanged.connect(self._fit_tab)
         self.tabs = tabs
         self._fit_tab()
         content = QWidget()
         column = QVBoxLayout(content)
-        column.addLayout(fields)
+        column.addLayout(labelled([("Segmentation", self.mask)]))
+        column.addWidget(self._comparison)
         column.addWidget(tabs, stretch=1)
         foot = QVBoxLayout()
         foot.addLayout(row(self.progress, self.cancel))
@@ -158,7 +165,8 @@ class ErrorForm(QWidget):
         scrolling(self, content, foot)
 
     def _fit_tab(self) -> None:
-        """Let only the shown page determine the size of the tabs."""
+        """Let only the shown page determine the size of the tabs, and hide what points have no use for."""
+        self._comparison.setVisible(self.tabs.currentWidget() is not self.points)
         for index in range(self.tabs.count()):
             shown = index == self.tabs.currentIndex()
             policy = QSizePolicy.Policy.Preferred if shown else QSizePolicy.Policy.Ignored

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.plugin.errors.comparison import Comparison, Showing
 from fctl_napari.plugin.errors.overlay import add_overlay, kinds_style
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.transforms import move, moves, placed_like
 
 FOLLOW_MS = 250
@@ -120,7 +121,7 @@ class ErrorLayer(QObject):
         layer = self.layer
         if layer is not None:
             chosen = set(self._viewer.layers.selection) - {layer}
-            self._viewer.layers.remove(layer)
+            remove_layers(self._viewer, [layer])
             self._viewer.layers.selection = chosen
         self._layer = self._comparison = None
 

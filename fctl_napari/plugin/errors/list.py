@@ -22,6 +22,7 @@ from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.evaluation.review_marks import Mark
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.plugin.common.form_layout import button
+from fctl_napari.plugin.common.last_choices import remember_choice
 from fctl_napari.plugin.common.tables import Rows, dress_table
 from fctl_napari.plugin.errors.comparison import DIFFERENCES, ERRORS, UNCERTAIN
 from fctl_napari.plugin.layers.choosers import combo, row
@@ -169,9 +170,11 @@ class RegionsPage(QWidget):
         self.threshold = _number(1, 99, "threshold", " %")
         self.smallest = _number(1, 10**8, "smallest", " px")
         self.smallest.setValue(SMALLEST)
+        remember_choice(self.smallest, "smallest_error")
         self.find = button("Find", TOOLTIPS["find"])
         self.sort = combo(TOOLTIPS["sort"])
         self.sort.addItems(list(SORTINGS))
+        remember_choice(self.sort, "error_order")
         self.was = combo(TOOLTIPS["was"])
         self.predicted = combo(TOOLTIPS["called"])
         self.table = RegionTable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.common.background import Jobs, Work
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
+from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.selected_region import SelectedRegion
+from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.errors.choices import ErrorChoices
 from fctl_napari.plugin.errors.comparison import (
     ERRORS,
@@ -39,6 +42,7 @@ from fctl_napari.plugin.errors.form import ErrorForm
 from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.list import KEYS
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
+from fctl_napari.plugin.errors.point_checks import PointChecks
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, labels_of_image, labels_over
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
@@ -82,6 +86,7 @@ class ErrorWidget(DockedWidget):
         self._comparison: Comparison | None = None
         self._marks: Marks | None = None
         self._reviewed = False  # regions are listed
+        self._settling = False  # work waits until all strokes are on disk
         self._mapping: ClassMapping | None = None  # the user's own
         self._ground_truth_key: tuple[object, ...] = ()
         self._opened_key: tuple[object, ...] = ()
@@ -92,11 +97,14 @@ class ErrorWidget(DockedWidget):
             tuple[Any, ...] | None
         ) = ()  # placement of the ground truth on the segmentation; None: not px for px
         self.form = ErrorForm()
+        self._image = header.image
         self._choices = ErrorChoices(napari_viewer, self.form, header.image)
+        self._checks = PointChecks(
+            napari_viewer, self.form.points, lambda: self._choices.mask, self._begin_settled, self.form.say
+        )
         self._fill(self.form)
         self._connect()
-        buttons = self.form.regions.key_buttons()
-        self._unbind = bind_keys(napari_viewer, {KEYS[name]: button.click for name, button in buttons.items()})
+        self._unbind = bind_keys(napari_viewer, {KEYS[name]: partial(self.press, name) for name in KEYS})
         self._explain()
         self._choices.fill()
 
@@ -114,9 +122,12 @@ class ErrorWidget(DockedWidget):
         form.regions.find.clicked.connect(self._find)
         form.regions.chosen.connect(self._fly)
         form.regions.marked.connect(self._mark)
-        form.cancel.clicked.connect(self._working.cancel)
-        self._working.busy.connect(self._busy)
+        for jobs in (self._working, self._checks.jobs):
+            form.cancel.clicked.connect(jobs.cancel)
+            jobs.busy.connect(self._busy)
         self._errors.replaced.connect(self._reopen)
+        self._checks.checking_changed.connect(lambda _on: self._show())
+        form.tabs.currentChanged.connect(self._page_shown)
 
     # ---- the tab
 
@@ -128,11 +139,40 @@ class ErrorWidget(DockedWidget):
         name : str
             Name of the tab that is shown.
         """
+        if name == "Errors":
+            self._checks.look()
+        else:
+            self._checks.stop()
         before, self._entered = self._entered, name in ("Errors", "Correct")
         if self._entered != before:
             self._show()
 
+    def _page_shown(self) -> None:
+        """Look at the points where their page is shown, and stop asking where another one is."""
+        if self.form.tabs.currentWidget() is self.form.points:
+            self._checks.look()
+        else:
+            self._checks.stop()
+
+    def press(self, name: str) -> None:
+        """Press a button of the list of regions, or of the points while they are checked, if there is such a button.
+
+        Parameters
+        ----------
+        name : str
+            Name of the button in ``KEYS``.
+        """
+        page = self.form.points if self._checks.checking else self.form.regions
+        button = page.key_buttons().get(name)
+        if button is not None:
+            button.click()
+
     # ---- what there is to choose from
+
+    @property
+    def checks(self) -> PointChecks:
+        """The actions of the page of points."""
+        return self._checks
 
     @property
     def comparison(self) -> Comparison | None:
@@ -152,6 +192,27 @@ class ErrorWidget(DockedWidget):
         ground_truth = comparison.ground_truth if self.form.regions.kind == ERRORS else None
         return SelectedRegion(region, comparison.segmentation, ground_truth)
 
+    def ground_truth_of(self, store: str) -> ChosenGroundTruth | None:
+        """Return the ground truth that a segmentation is compared with here.
+
+        Parameters
+        ----------
+        store : str
+            Path of the segmentation.
+
+        Returns
+        -------
+        ChosenGroundTruth or None
+            The ground truth, opened. None if none is chosen for it.
+        """
+        mask, chosen, comparison = self._choices.mask, self._choices.ground_truth, self._comparison
+        if mask is None or mask.metadata[STORE_KEY] != store or chosen is None or comparison is None:
+            return None
+        if comparison.ground_truth is None:
+            return None
+        path = None if chosen.location is None else Path(chosen.location)
+        return ChosenGroundTruth(comparison.ground_truth, chosen.name if path is None else path.name, path)
+
     @property
     def overlay(self) -> Labels | None:
         """Layer of errors, or None."""
@@ -160,7 +221,8 @@ class ErrorWidget(DockedWidget):
     @property
     def running(self) -> bool:
         """True if something is being opened, computed or searched."""
-        return self._opening.running or self._working.running or self._rest.isActive() or self._files_settled.isActive()
+        waiting = self._settling or self._rest.isActive() or self._files_settled.isActive()
+        return self._opening.running or self._working.running or self._checks.running or waiting
 
     def add_ground_truth(self, path: str | Path) -> None:
         """Offer a file or label group of ground truth, and choose it.
@@ -178,6 +240,7 @@ class ErrorWidget(DockedWidget):
         """Open what is chosen when the layers have come to rest."""
         if self._choices.ground_truth_key != self._ground_truth_key:
             self._ground_truth_key, self._mapping = self._choices.ground_truth_key, None
+        self._checks.look()
         self._rest.start()
 
     def _reopen(self) -> None:
@@ -351,7 +414,7 @@ class ErrorWidget(DockedWidget):
     def _show(self, _checked: bool = True) -> None:
         """Show or hide the overlay."""
         comparison, showing = self._comparison, self.form.showing
-        wanted = self._entered and self.form.shown.isChecked()
+        wanted = self._entered and self.form.shown.isChecked() and not self._checks.checking
         if comparison is None or comparison.overlay is None or not wanted:
             self._hide_errors()
             self.form.show_legend(())
@@ -466,11 +529,29 @@ class ErrorWidget(DockedWidget):
 
             self._begin(work, done, f"Looking for {kind.lower()}…")
 
+    def _begin_settled(self, work: Work, done: Callable[[Any], None], words: str) -> None:
+        """Begin work on the final map in a thread, once all strokes are on disk."""
+
+        def settled() -> None:
+            self._settling = False
+            self._begin(work, done, words, self._checks.jobs)
+
+        image = self._image.layer
+        with reported(self):
+            if session().is_segmenting(self.window()):  # live mode, too, computes more as one looks around
+                raise InputError("the map is being computed; wait for it, or press Cancel in the tab Segment.")
+            self._settling = True
+            if image is None:
+                settled()
+            else:
+                session().flush_strokes(self.window(), image, settled)
+
     def _begin(
         self,
         work: Work,
         done: Callable[[Any], None],
         words: str,
+        jobs: Jobs | None = None,
     ) -> None:
         """Begin work in a thread and show its progress."""
 
@@ -480,10 +561,11 @@ class ErrorWidget(DockedWidget):
 
         self.form.show_progress(0, 0)
         self.form.say(words)
-        self._working.begin(work, done, failed, progressed=self.form.show_progress)
+        (jobs or self._working).begin(work, done, failed, progressed=self.form.show_progress)
 
-    def _busy(self, busy: bool) -> None:
+    def _busy(self) -> None:
         """Show whether work is under way."""
+        busy = self._working.running or self._checks.jobs.running
         self.form.cancel.setEnabled(busy)
         if not busy:
             self.form.show_progress(0, 1)
@@ -517,5 +599,6 @@ class ErrorWidget(DockedWidget):
         self._opening.drop()
         self._working.drop()
         self._unbind()
+        self._checks.leave(layers=layers)
         self._errors.leave()
         self._choices.leave()

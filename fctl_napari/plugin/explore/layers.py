@@ -26,6 +26,7 @@ from fctl_napari.plugin.explore.maps import (
     maps,
 )
 from fctl_napari.plugin.layers.image_source import EXPLORE, OVERLAY_KEY
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.styles import class_style
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, placed_over, to_pixels
 
@@ -347,16 +348,15 @@ class ExplanationLayers(QObject):
 
     def _remove(self, names: Iterable[str]) -> None:
         """Remove layers from the viewer, and keep the image active rather than what napari chooses."""
-        layers = self._viewer.layers
+        layers, removed = self._viewer.layers, []
         for name in names:
             layer = self._layers.pop(name)
             if name == MARKER:
                 layer.events.data.disconnect(self._marker_changed)
-            if layer not in layers:
-                continue
             if layer is layers.selection.active and self._image is not None and self._image in layers:
                 layers.selection.active = self._image
-            layers.remove(layer)
+            removed.append(layer)
+        remove_layers(self._viewer, removed)
 
     def _named(self, name: str) -> dict[str, Any]:
         """Return the arguments of a layer with our name and mark."""

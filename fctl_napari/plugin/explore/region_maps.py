@@ -12,6 +12,7 @@ from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
 from fctl_napari.plugin.segment.runner import Runner
@@ -179,9 +180,8 @@ class RegionMaps(QObject):
         but : Layer or None, optional
             One that stays.
         """
-        layers = self._viewer.layers
-        for layer in [layer for layer in layers if MAP_KEY in layer.metadata and layer is not but]:
-            layers.remove(layer)
+        maps = [layer for layer in self._viewer.layers if MAP_KEY in layer.metadata and layer is not but]
+        remove_layers(self._viewer, maps)
 
 
 def _legend(segmentation_layers: SegmentationLayers, name: str, limits: tuple[float, float]) -> Map:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit, QProgressBar, QSpinBox, QVBoxLayout, QWidget
 
+from fctl_napari.corrections.provenance import RASTERS
 from fctl_napari.errors import FctlError
 from fctl_napari.export.export import POLYGON_KINDS, SIMPLIFIED_KINDS, kind_of
+from fctl_napari.map_report.report_path import is_report_path
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.io.export import What
@@ -21,6 +23,8 @@ KINDS = {
     "Annotations as COCO": ".coco.json",
     "Labels as OME-Zarr": ".ome.zarr",
     "Classes as PNG": ".png",
+    "Report as HTML": ".html",
+    "Report as PDF": ".pdf",
 }
 """Kinds of export, with the ends of their names."""
 
@@ -31,6 +35,9 @@ WHAT: dict[str, What] = {
 }
 """What can be written, by its name for people."""
 
+REPORT_KINDS = ("html", "pdf")
+"""Kinds of export that are reports, of the whole image."""
+
 PARTS: dict[What, str] = {"final map": "", "prediction": ".prediction", "provenance": ".provenance"}
 """What the proposed names of exports say of what is written."""
 
@@ -40,10 +47,14 @@ TOOLTIPS = {
         "The final map: the prediction with the corrections that people painted. Or the prediction alone. Or, for "
         "each px, who said its class: predicted, corrected, accepted, not sure."
     ),
-    "kind": "The form in which it is written. The end of the name says the same.",
+    "kind": (
+        "The form in which it is written. The end of the name says the same. A report is one page with picture, areas, "
+        "accuracy (by checked points, else by the ground truth of the tab Errors), doubts and settings. Provenance is "
+        "written as a raster alone."
+    ),
     "path": "Path of the export. An earlier export there is replaced, another file never.",
     "choose": "Choose the path of the export.",
-    "where": "The part to export: all of it, the view, or a rectangle drawn over it.",
+    "where": "The part to export: all of it, the view, or a rectangle drawn over it. A report is of all of it.",
     "simplify": (
         "Simplify polygons by about this many px. Neighbors keep their common border. Arms and gaps narrower than "
         "that vanish, and the number of px that this changes is reported in the end. 0: along the px."
@@ -51,6 +62,7 @@ TOOLTIPS = {
     "min_area": "Leave out regions of fewer px. Their number is reported in the end.",
     "export": "Write the file, in a thread.",
     "cancel": "Stop. A former file stays.",
+    "open": "Open the report in the program that shows such files.",
     "progress": "Progress of the export.",
 }
 
@@ -62,12 +74,15 @@ class ExportForm(QWidget):
 
     Parameters
     ----------
+    comparing : QWidget
+        Buttons that compare the final map with the prediction.
     parent : QWidget or None, optional
         Qt's parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, comparing: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._comparing = comparing
         self.guide = Guide()
         self.mask = combo(TOOLTIPS["mask"])
         self.what = combo(TOOLTIPS["what"])
@@ -92,6 +107,8 @@ class ExportForm(QWidget):
         self.min_area.setSuffix(" px")
         self.export = button("Export", TOOLTIPS["export"])
         self.cancel = button("Cancel", TOOLTIPS["cancel"])
+        self.open = button("Open", TOOLTIPS["open"])
+        self.open.hide()
         self.progress = QProgressBar()
         self.progress.setToolTip(TOOLTIPS["progress"])
         self.progress.setTextVisible(False)
@@ -101,6 +118,7 @@ class ExportForm(QWidget):
             field.setMinimumWidth(60)
         self._arrange()
         self.set_busy(False)
+        self.what.currentIndexChanged.connect(self._what_chosen)
         self.kind.currentIndexChanged.connect(self._kind_chosen)
         self.path.textChanged.connect(self._path_changed)
         self._path_changed()
@@ -115,6 +133,7 @@ class ExportForm(QWidget):
                 [
                     ("Segmentation", self.mask),
                     ("What", self.what),
+                    ("Compare", self._comparing),
                     ("As", self.kind),
                     ("To", row(self.path, self.choose)),
                     ("Where", row(self.where, self.draw)),
@@ -128,6 +147,7 @@ class ExportForm(QWidget):
         foot.addLayout(row(self.export, self.cancel))
         foot.addWidget(self.progress)
         foot.addWidget(self.status)
+        foot.addWidget(self.open)
         scrolling(self, content, foot)
 
     @property
@@ -159,6 +179,15 @@ class ExportForm(QWidget):
         """
         show_done(self.progress, done, total)
 
+    def _what_chosen(self) -> None:
+        """Offer the kinds that go with what is written, and choose one of them."""
+        what = WHAT[self.what.currentText()]
+        offered = [goes_together(what, suffix) for suffix in KINDS.values()]
+        for index, offer in enumerate(offered):
+            self.kind.model().item(index).setEnabled(offer)
+        if not offered[self.kind.currentIndex()]:
+            self.kind.setCurrentIndex(offered.index(True))
+
     def _kind_chosen(self) -> None:
         """Give the path the end that the kind has."""
         if self.path.text():
@@ -166,18 +195,47 @@ class ExportForm(QWidget):
 
     def _path_changed(self) -> None:
         """Choose the kind that the path's end says, and enable the fields that it has."""
-        try:
-            kind = kind_of(Path(self.path.text()))
-        except FctlError:
-            kind = None
+        kind = _kind_of(self.path.text())
+        kinds = [_kind_of("x" + suffix) for suffix in KINDS.values()]
         if kind is not None:
-            for index, suffix in enumerate(KINDS.values()):
-                if kind_of(Path("x" + suffix)) == kind:
-                    self.kind.blockSignals(True)
-                    self.kind.setCurrentIndex(index)
-                    self.kind.blockSignals(False)
+            self.kind.blockSignals(True)
+            self.kind.setCurrentIndex(kinds.index(kind))
+            self.kind.blockSignals(False)
         self.simplify.setEnabled(kind in SIMPLIFIED_KINDS)
         self.min_area.setEnabled(kind in POLYGON_KINDS)
+        whole = kind in REPORT_KINDS
+        if whole:
+            self.where.setCurrentText(WHOLE)
+        for field in (self.where, self.draw):
+            field.setEnabled(not whole)
+
+
+def _kind_of(path: str) -> str | None:
+    """Return the kind that the end of a path says, or None."""
+    if is_report_path(Path(path)):
+        return "pdf" if path.lower().endswith(".pdf") else "html"
+    try:
+        return kind_of(Path(path))
+    except FctlError:
+        return None
+
+
+def goes_together(what: What, suffix: str) -> bool:
+    """Return whether something can be written in a form.
+
+    Parameters
+    ----------
+    what : What
+        What is written.
+    suffix : str
+        End of the name.
+
+    Returns
+    -------
+    bool
+        False for a provenance that is no raster.
+    """
+    return what != "provenance" or _kind_of("x" + suffix) in RASTERS
 
 
 def without_kind(path: str) -> str:

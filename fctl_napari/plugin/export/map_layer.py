@@ -19,6 +19,8 @@ from fctl_napari.plugin.io.export import What
 from fctl_napari.plugin.layers.computed_level import ComputedLevel
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
 from fctl_napari.plugin.layers.image_source import FINAL_KEY, OVERLAY_KEY
+from fctl_napari.plugin.layers.own_writer import SAVED_KEY, prefer_own_writer
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, above
 from fctl_napari.plugin.layers.styles import class_style, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
@@ -92,7 +94,7 @@ class MapLayer(QObject):
         layer = self.layer
         if layer is not None:
             chosen = set(self._viewer.layers.selection) - {layer}
-            self._viewer.layers.remove(layer)
+            remove_layers(self._viewer, [layer])
             self._viewer.layers.selection = chosen
         self._layer = None
         self._masks.set_hidden(False)
@@ -104,11 +106,16 @@ class MapLayer(QObject):
             name=f"{what} of {mask.name}",
             opacity=mask.opacity,
             multiscale=len(levels) > 1,
-            metadata={OVERLAY_KEY: True} | ({FINAL_KEY: True} if what == "final map" else {}),
+            metadata={
+                OVERLAY_KEY: True,
+                SAVED_KEY: (mask.metadata[STORE_KEY], what),
+                **({FINAL_KEY: True} if what == "final map" else {}),
+            },
             **class_style((info.name, info.color) for info in table.scored),
             **placed_like(mask),
         )
         only_show(layer)
+        prefer_own_writer()
         chosen = set(self._viewer.layers.selection)
         self._viewer.layers.insert(above(self._viewer, mask), layer)
         self._viewer.layers.selection = chosen

@@ -7,18 +7,24 @@ from typing import Any
 
 import napari
 from napari.layers import Labels
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.corrections.provenance import check_provenance_path
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.export.export import check_export
+from fctl_napari.map_report.report_path import check_report_path, is_report_path
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.last_choices import remember_choice
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.export.form import PARTS, WHAT, ExportForm, without_kind
+from fctl_napari.plugin.export.form import PARTS, WHAT, ExportForm, goes_together, without_kind
 from fctl_napari.plugin.export.map_layer import MapLayer
+from fctl_napari.plugin.export.report_work import ReportInputs, report_work
 from fctl_napari.plugin.io.export import FILTERS, ExportInputs, export_work
+from fctl_napari.plugin.layers.before_after_buttons import BeforeAfterButtons
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import masks
 from fctl_napari.plugin.layers.image_identity import identities
@@ -44,8 +50,9 @@ class ExportWidget(DockedWidget):
         self._map = MapLayer(napari_viewer, self)
         self._entered = False  # the tab is shown
         self._proposed = ""
+        self._written: Path | None = None
         self._shown_mask: Labels | None = None
-        self.form = ExportForm()
+        self.form = ExportForm(BeforeAfterButtons(napari_viewer))
         self._fill(self.form)
         self._image = header.image
         self._connect()
@@ -62,10 +69,14 @@ class ExportWidget(DockedWidget):
         form.what.currentIndexChanged.connect(self._show_map)
         form.what.currentIndexChanged.connect(self._propose)
         form.kind.currentIndexChanged.connect(self._propose)
+        remember_choice(form.kind, "export_kind")
+        remember_choice(form.simplify, "export_simplify")
+        remember_choice(form.min_area, "export_smallest")
         form.choose.clicked.connect(self._ask)
         form.draw.clicked.connect(self._draw)
         form.export.clicked.connect(self.start)
         form.cancel.clicked.connect(self._exporting.cancel)
+        form.open.clicked.connect(self._open)
         self._exporting.busy.connect(form.set_busy)
 
     # ---- the tab
@@ -179,23 +190,23 @@ class ExportWidget(DockedWidget):
 
     def _ask(self) -> None:
         """Ask for the path."""
+        what = WHAT[self.form.what.currentText()]
         path, chosen = QFileDialog.getSaveFileName(
             self,
             "Export to",
             self.form.path.text(),
-            ";;".join(FILTERS),
+            ";;".join(one for one in FILTERS if goes_together(what, _suffix(one))),
             options=QFileDialog.Option.DontConfirmOverwrite,  # earlier exports are replaced, other files never
         )
         if path:
-            suffix = chosen.rpartition("*")[2].rstrip(")")
-            self.form.path.setText(path if "." in Path(path).name else path + suffix)
+            self.form.path.setText(path if "." in Path(path).name else path + _suffix(chosen))
 
-    def inputs(self) -> ExportInputs:
+    def inputs(self) -> ExportInputs | ReportInputs:
         """Return the inputs that the fields hold.
 
         Returns
         -------
-        ExportInputs
+        ExportInputs or ReportInputs
             The inputs, checked.
 
         Raises
@@ -206,17 +217,21 @@ class ExportWidget(DockedWidget):
         form, mask = self.form, self.mask
         if mask is None:
             raise InputError("there is no segmentation to export; segment an image first, or open a segmentation.")
-        path = Path(form.path.text()).expanduser().absolute()
+        path, store = Path(form.path.text()).expanduser().absolute(), str(mask.metadata[STORE_KEY])
+        what = WHAT[form.what.currentText()]
+        if what == "provenance":
+            check_provenance_path(path)
+        if is_report_path(path):
+            check_report_path(path)
+            return ReportInputs(store, path, what == "final map", session().ground_truth_of(self.window(), store))
         inputs = ExportInputs(
-            str(mask.metadata[STORE_KEY]),
+            store,
             path,
             region=chosen_region(self._viewer, mask, form.where.currentText()),
             simplify=(form.simplify.value() or None) if form.simplify.isEnabled() else None,
             min_area=form.min_area.value() if form.min_area.isEnabled() else 0,
-            what=WHAT[form.what.currentText()],
+            what=what,
         )
-        if inputs.what == "provenance":
-            check_provenance_path(path)
         check_export(path, simplify=inputs.simplify, min_area=inputs.min_area)
         return inputs
 
@@ -224,6 +239,7 @@ class ExportWidget(DockedWidget):
         """Export what the fields say, in a thread (the Export button)."""
         form = self.form
         form.status.clear()
+        form.open.hide()
         with reported(self):
             inputs, image = self.inputs(), self._image.layer
             form.status.setText(f"Writing {inputs.out.name}…")
@@ -234,11 +250,24 @@ class ExportWidget(DockedWidget):
             else:
                 session().flush_strokes(self.window(), image, lambda: self._write(inputs))
 
-    def _write(self, inputs: ExportInputs) -> None:
+    def _write(self, inputs: ExportInputs | ReportInputs) -> None:
         """Write the file now that all strokes are on disk."""
         form = self.form
-        self._exporting.begin(export_work(inputs), form.status.setText, self._failed, progressed=form.show_progress)
+        work = report_work(inputs) if isinstance(inputs, ReportInputs) else export_work(inputs)
+
+        def done(sentence: str) -> None:
+            form.status.setText(sentence)
+            self._written = inputs.out
+            form.open.setVisible(isinstance(inputs, ReportInputs))
+
+        self._exporting.begin(work, done, self._failed, progressed=form.show_progress)
         form.show_progress(0, 0)
+
+    def _open(self) -> None:
+        """Open the report that was written last in the program for such files."""
+        with reported(self):
+            if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written))):
+                raise InputError(f"{self._written}: no program is known that shows it; open it yourself.")
 
     def _failed(self, error: BaseException) -> None:
         self.form.status.setText("Stopped." if isinstance(error, Cancelled) else "")
@@ -255,3 +284,8 @@ class ExportWidget(DockedWidget):
         identities().known.disconnect(self._choose_mask)
         for emitter in self._emitters():
             emitter.disconnect(self._fill_masks)
+
+
+def _suffix(filtered: str) -> str:
+    """Return the end of names of a filter of the dialog."""
+    return filtered.rpartition("*")[2].rstrip(")")

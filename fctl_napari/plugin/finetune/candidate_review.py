@@ -26,6 +26,7 @@ from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.mask_combo import is_mask
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers, levels_of
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.runner import LiveRun, layer_name
@@ -357,9 +358,7 @@ class CandidateReview(QObject):
         self._changes.hide()
         self._changes.leave()
         self._comparison = None
-        mask = self.mask
-        if mask is not None:
-            self._viewer.layers.remove(mask)
+        remove_layers(self._viewer, [] if self.mask is None else [self.mask])
         for layer in self._hidden:
             if layer in self._viewer.layers:
                 layer.visible = True

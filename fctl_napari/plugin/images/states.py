@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 
-from fctl_napari.api.locations import cache_folder, result_path
+from fctl_napari.api.locations import cache_folder
 from fctl_napari.corrections.correction_store import INDEX, JOURNAL
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import FctlError, InputError
@@ -14,13 +13,10 @@ from fctl_napari.evaluation.review_marks import Marks, marks_path
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.segmentation.store.identity import same_image
-from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX, own_corrections
+from fctl_napari.plugin.layers.stored_results import results_of
+from fctl_napari.segmentation.store.result_paths import own_corrections
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.words import count_of
-
-_ANY = "any"
-"""Stands for the name of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ def read_state(location: str, chosen: str | None) -> ImageState:
     try:
         image = open_image(location)
         location = named_after(location, image)
-        results = _results(location, image)
+        results = results_of(location, image)
         best = max(results, key=lambda found: (found.checkpoint_hash == chosen, _share(found)), default=None)
         path, corrected = corrections_of(location, image)
         watched = [path / JOURNAL, path / INDEX, *(marks_path(found.path) for found in results)]
@@ -162,23 +158,6 @@ def corrections_of(location: str, image: Pyramid) -> tuple[Path, bool]:
     except InputError:
         return path, False  # of another image, or damaged, which is said where they are opened
     return path, any(pixels for name, pixels in areas.items() if name != "not sure")
-
-
-def _results(location: str, image: Pyramid) -> list[Segmentation]:
-    """Open the results of an image that lie at its usual paths, by whatever checkpoint."""
-    usual = result_path(location, _ANY)
-    begin = usual.name.removesuffix(f".{_ANY}{STORE_SUFFIX}")
-    found = []
-    for path in sorted(usual.parent.glob(f"{escape(begin)}.*{STORE_SUFFIX}")):
-        if path.name.endswith(MAPS_SUFFIX):
-            continue
-        try:
-            result = Segmentation.open(path)
-        except InputError:
-            continue  # a run says what is wrong with it
-        if same_image(result.facts["image"], image):
-            found.append(result)
-    return found
 
 
 def _share(result: Segmentation) -> float:

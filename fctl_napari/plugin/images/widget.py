@@ -35,6 +35,7 @@ from fctl_napari.plugin.images.states import ImageState, read_state
 from fctl_napari.plugin.images.table import ImageRow
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress
 from fctl_napari.words import count_of
@@ -349,10 +350,7 @@ class ImagesWidget(DockedWidget):
                 raise
             self._viewer.layers.selection.active = image
             self._header.image.setCurrentIndex(self._header.image.findData(image))
-            with self._viewer.layers.batched_update():  # napari tidies up once, not after each layer
-                for layer in closed:
-                    if layer in self._viewer.layers:
-                        self._viewer.layers.remove(layer)
+            remove_layers(self._viewer, closed)
             self._viewer.layers.selection.active = image
             self._viewer.reset_view()
         self._count()

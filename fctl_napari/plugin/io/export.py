@@ -1,22 +1,16 @@
-"""Export of a segmentation in a thread, and napari's writer of labels."""
+"""Export of a segmentation: its inputs, and its work for a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import napari
+from typing import Literal
 
 from fctl_napari.corrections.final_map import find_final_map
 from fctl_napari.corrections.provenance import Provenance
-from fctl_napari.errors import InputError
-from fctl_napari.export.export import check_export, export
+from fctl_napari.export.export import export
 from fctl_napari.export.losses import ExportLosses
-from fctl_napari.plugin.common.background import Job
-from fctl_napari.plugin.common.notify import report, say
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
@@ -31,7 +25,10 @@ FILTERS = (
     "COCO annotations (*.coco.json)",
     "OME-Zarr labels (*.ome.zarr)",
     "PNG of class indices (*.png)",
+    "Report, a page (*.html)",
+    "Report, PDF (*.pdf)",
 )
+"""Kinds of files that the tab Export writes, for the dialog of the path."""
 
 
 @dataclass(frozen=True)
@@ -96,75 +93,3 @@ def export_work(inputs: ExportInputs) -> Callable[[Progress], str]:
         return "; ".join([f"{path}: is exported{with_corrections}", *losses.sentences()]) + "."
 
     return work
-
-
-def start_export(inputs: ExportInputs) -> Job:
-    """Export in a thread, with a bar in napari's activity dock.
-
-    A notification reports how it ended.
-
-    Parameters
-    ----------
-    inputs : ExportInputs
-        The inputs.
-
-    Returns
-    -------
-    Job
-        The started job.
-    """
-    job = Job(export_work(inputs), label=f"export to {inputs.out.name}")
-    job.finished.connect(say)
-    job.failed.connect(report)
-    job.start()
-    return job
-
-
-def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save a layer of labels (napari's writer).
-
-    A segmentation is exported by the end of the name. In a window a thread does it, and a notification reports when the
-    file is there; in scripts it is there on return. Labels that are no segmentation of ours are left to napari where it
-    can write them.
-
-    Parameters
-    ----------
-    path : str
-        Path of the file to write.
-    data : object
-        Data of the layer. Of a segmentation the store is read instead.
-    attributes : dict of str to object
-        Attributes of the layer.
-
-    Returns
-    -------
-    list of str
-        The path.
-
-    Raises
-    ------
-    InputError
-        The layer shows no segmentation of ours, and napari cannot write it there.
-    FctlError
-        See ``export``.
-    """
-    store = attributes.get("metadata", {}).get(STORE_KEY)
-    if store is None:
-        return _write_other(path, data, attributes)
-    if napari.current_viewer() is None:
-        return [str(export(Segmentation.open(store), path))]
-    check_export(Path(path))
-    start_export(ExportInputs(store, Path(path)))
-    return [path]
-
-
-def _write_other(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save labels that are no segmentation of ours, by napari's own writer."""
-    name = attributes.get("name", path)
-    if Path(path).suffix not in (".tif", ".tiff"):
-        raise InputError(f"{name}: is no segmentation by FCtL; save it as .tif.")
-    if isinstance(data, Sequence) or not hasattr(data, "shape"):
-        raise InputError(f"{name}: has several levels and is no segmentation by FCtL; save a layer with one level.")
-    from napari_builtins.io import napari_write_labels
-
-    return [str(napari_write_labels(path, data, attributes))]

@@ -28,7 +28,7 @@ from fctl_napari.imagery.formats.stac import asset_location, is_item
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.measured import measured_range, percent, share_without_data
+from fctl_napari.imagery.measured import PERCENTILES, measured_range, percent, share_without_data
 from fctl_napari.imagery.numbered import image_file, listed, split_number
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
@@ -46,7 +46,13 @@ from fctl_napari.plugin.layers.image_source import (
     image_source,
 )
 from fctl_napari.plugin.layers.navigation import bring_into_view
-from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
+from fctl_napari.plugin.layers.pyramids import (
+    PyramidJob,
+    empty_preview,
+    location_and_size,
+    preview_levels,
+    ready_pyramid,
+)
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.plugin.layers.transforms import move
 from fctl_napari.plugin.layers.units import share_units
@@ -278,7 +284,11 @@ def open_shown(path: Path | str) -> tuple[Pyramid, list[str]]:
         notes.append(f"{reason}; {pyramid.bands} are shown and segmented as RGB.")
     if pyramid.dtype != np.uint8 and pyramid.value_range is None:
         low, high = pyramid.value_range = measured_range(pyramid)
-        notes.append(f"holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
+        least, most = PERCENTILES
+        notes.append(
+            f"holds {pyramid.dtype} values; {low:g} to {high:g} (percentiles {least:g} and {most:g} of a sample) are "
+            "black to white, which the tab Segment changes."
+        )
     return pyramid, [f"{last_name(path)}: {note}" for note in notes]
 
 
@@ -382,5 +392,9 @@ def _layer_in_the_making(
     height, width = level.shape[:2]
     layer = image_layer(shown, preview_levels(preview, (height, width)), source, viewer)
     job.start()
-    say(f"{last_name(path)}: is large and has no levels; a preview is shown while its pyramid is made (once).")
+    stored = level if pyramid is None else pyramid.levels[0]
+    say(
+        f"{last_name(path)}: is large and has no levels; a preview is shown while its pyramid is made, once, "
+        f"{location_and_size(pyramid_path(path), stored)}."
+    )
     return layer

@@ -6,7 +6,7 @@ import copy
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from fctl_napari.plugin.layers.choosers import combo, row
 from fctl_napari.plugin.layers.image_source import image_source
@@ -33,7 +33,7 @@ class BandCombos(QWidget):
         for box in self.boxes:
             box.setMinimumContentsLength(3)
             box.activated.connect(self._activated)
-        self.setLayout(row(*self.boxes))
+        self.setLayout(row(QLabel("RGB"), *self.boxes))
         self.setVisible(False)
 
     @property

@@ -12,9 +12,10 @@ from qtpy.QtCore import QObject, Signal
 from fctl_napari.api.locations import checkpoints_beside
 from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.domain import fitting_checkpoint
-from fctl_napari.model.model_card import Card, read_card, resolve_checkpoint
+from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, resolve_checkpoint
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.stored_results import known_checkpoint, newest, results_of
 from fctl_napari.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,23 +32,26 @@ class Found:
     ----------
     beside : list of str
         Checkpoint files beside it.
-    fits : str or None
-        The one that fits it, among all that are offered. None if none does, or if the user has chosen.
+    chosen : str or None
+        The one that made its newest result, or that fits it. None if none does, or if the user has chosen.
     """
 
     beside: list[str]
-    fits: str | None
+    chosen: str | None
 
 
 class Fitting(QObject):
     """Finder of the checkpoints beside an image, and chooser of one that fits, as long as the user has chosen none.
+
+    It is the one that made the newest result of the image, or none where that one is not at hand. Without a result it
+    is the one that fits the image, or none.
 
     Parameters
     ----------
     image : ImageCombo
         Field of the image.
     checkpoint : CheckpointCombo
-        Field of the checkpoint, in which the one that fits is chosen, or none.
+        Field of the checkpoint, in which it is chosen, or none.
     parent : QObject or None, optional
         Qt's parent.
 
@@ -93,8 +97,15 @@ class Fitting(QObject):
 
         def work(_progress: Progress) -> Found:
             beside = _cards(map(str, checkpoints_beside(source.original)))
-            fits = None if by_user else fitting_checkpoint(source.open(), beside | _cards(names))
-            return Found(list(beside), fits)
+            cards = beside | _cards(names)
+            result = None if by_user else newest(results_of(source.original, source.open()))
+            if by_user:
+                chosen = None
+            elif result is not None:
+                chosen = known_checkpoint(result, source.original, cards)
+            else:
+                chosen = fitting_checkpoint(source.open(), cards)
+            return Found(list(beside), chosen)
 
         # Errors of the image are reported where it is read.
         self._jobs.begin(work, lambda found: self._show(image, found), lambda _error: None)
@@ -111,7 +122,9 @@ class Fitting(QObject):
         self._choosing = True
         self._checkpoint.offer(found.beside)
         if not self._by_user:
-            self._checkpoint.setCurrentIndex(-1 if found.fits is None else self._checkpoint.findData(found.fits))
+            if found.chosen is not None and found.chosen not in builtin_checkpoints():
+                self._checkpoint.offer([found.chosen])
+            self._checkpoint.setCurrentIndex(-1 if found.chosen is None else self._checkpoint.findData(found.chosen))
         self._choosing = False
         self.chosen.emit()
 

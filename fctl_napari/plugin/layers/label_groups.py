@@ -27,6 +27,7 @@ from fctl_napari.plugin.layers.ground import ground_metadata, placed_on_ground
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
+from fctl_napari.plugin.layers.own_writer import prefer_own_writer
 from fctl_napari.plugin.layers.segmentation_layers import CONFIDENCE, STORE_KEY
 from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, GrayLevel
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, pixel_scale
@@ -145,6 +146,7 @@ def segmentation_layers(path: Path | str, viewer: ViewerModel | None = None) -> 
     data, arguments, kind = labels_layer(path)
     if _facts(path).get("kind") == "segmentation":  # others may be ground truth
         arguments["metadata"] |= _origin(path)
+        prefer_own_writer()
     layers.append((data, arguments, kind))
     on_ground = _on_ground(path, layers, viewer)
     if on_ground is not None:

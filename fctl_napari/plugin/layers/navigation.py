@@ -10,6 +10,7 @@ from napari.layers import Image, Layer, Shapes
 
 from fctl_napari.errors import InputError
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
+from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, units_to_world
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.windows import IntWindow
@@ -146,6 +147,6 @@ class RegionMarker:
         """Remove the rectangle."""
         if self.layer is not None:
             chosen = set(self._viewer.layers.selection) - {self._layer}
-            self._viewer.layers.remove(self._layer)
+            remove_layers(self._viewer, [self._layer])
             self._viewer.layers.selection = chosen
         self._layer = None

@@ -10,10 +10,13 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import array_path
+from fctl_napari.cache.entries import cache_path
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.pyramid_size import most_bytes
 from fctl_napari.plugin.common.notify import say
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
+from fctl_napari.words import size_of
 
 
 class OnDisk(QObject):
@@ -94,7 +97,11 @@ class OnDisk(QObject):
             alpha = layer.rgb and array.shape[-1] == 4
             return pyramid_from_array(array, name=layer.name, value_range=value_range, alpha=alpha), out
 
-        say(f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it.")
+        size = size_of(most_bytes(array.shape, array.dtype))
+        say(
+            f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it (at most "
+            f"{size} in {cache_path()})."
+        )
         job = PyramidJob(make_source, f"saving {layer.name}", for_run=True)
         self._wait_for(job, None, value_range)
         job.start()

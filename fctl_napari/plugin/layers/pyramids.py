@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import Signal
 
+from fctl_napari.cache.entries import cache_path
+from fctl_napari.cache.limit import make_room
+from fctl_napari.cache.use import Use, use
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ome_zarr import OURS
+from fctl_napari.imagery.pyramid_size import estimated_bytes, most_bytes
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.bridge import post
+from fctl_napari.plugin.common.notify import say
 from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, ShownLevel, displayed_level
 from fctl_napari.progress import Progress
+from fctl_napari.words import count_of, size_of
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -83,6 +89,26 @@ def _attributes(pyramid: Path) -> dict[str, Any]:
     except InputError:
         return {}
     return attributes if isinstance(attributes, dict) else {}
+
+
+def location_and_size(pyramid: Path, level: Any) -> str:
+    """Return where a pyramid will lie, and what it takes.
+
+    Parameters
+    ----------
+    pyramid : Path
+        Path of the pyramid.
+    level : object
+        Level 0, anything with ``shape`` and ``dtype``.
+
+    Returns
+    -------
+    str
+        Place, size and time, for the end of a sentence.
+    """
+    return (
+        f"in {pyramid.parent}: at most {size_of(most_bytes(level.shape, level.dtype))}, and some minutes if it is large"
+    )
 
 
 class PreviewLevel(ShownLevel):
@@ -219,6 +245,7 @@ class PyramidJob(Job):
         self._make_source = make_source
         self._preview = preview
         self._next_draw = 0.0
+        self._use: Use | None = None
 
     def _convert(self, progress: Progress) -> str:
         """Fill the preview and write the pyramid, in the thread."""
@@ -227,6 +254,11 @@ class PyramidJob(Job):
             fill_preview(displayed_level(source, 0), self._preview, partial(self._draw, progress))
             post(self.previewed.emit)
         if source is not None:
+            self._use = use(out)
+            freed = make_room(out, estimated_bytes(source))
+            if freed:
+                words = f"{count_of(len(freed), 'pyramid')} used longest ago made room in the cache"
+                post(partial(say, f"{words} ({cache_path()})."))
             spare = max(1, usable_cores() - 1)  # the window needs one core for itself
             convert(source, out, threads=spare, progress=progress)
         return str(out)

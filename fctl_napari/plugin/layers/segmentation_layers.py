@@ -19,6 +19,7 @@ from fctl_napari.plugin.layers.correction_marks import CORRECTIONS_KEY
 from fctl_napari.plugin.layers.ground import ground_metadata, on_ground
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
+from fctl_napari.plugin.layers.own_writer import prefer_own_writer
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
 from fctl_napari.segmentation.store.identity import take_georeference
@@ -213,6 +214,7 @@ class SegmentationLayers:
         style = class_style((info.name, info.color) for info in self.classes)
         layer = Labels(self.mask.data, name=name, opacity=MASK_OPACITY, **style, **self._common(image))
         only_show(layer)
+        prefer_own_writer()
         viewer.layers.insert(above(viewer, image, corrections=False), layer)
         return layer
 

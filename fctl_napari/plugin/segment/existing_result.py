@@ -1,4 +1,4 @@
-"""Result of an image and a checkpoint that is on disk already."""
+"""Results of an image that are on disk already."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fctl_napari.errors import FctlError
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
+from fctl_napari.plugin.layers.stored_results import newest, results_of
 from fctl_napari.segmentation.store.identity import difference, same_image
 from fctl_napari.segmentation.store.result_paths import own_path
 
@@ -55,6 +56,8 @@ def find_existing_result(path: str, checkpoint: str, source: ImageSource | None,
         The result. Without layers if there is none, if another checkpoint made it, or if it cannot be read.
     """
     try:
+        if proposed and source is not None and not os.path.isdir(path):
+            return _result_elsewhere(path, checkpoint, source)
         layers, words = SegmentationLayers(path), ""
         stored = layers.stored.facts["image"]
         image = None if source is None else source.open()
@@ -71,3 +74,36 @@ def find_existing_result(path: str, checkpoint: str, source: ImageSource | None,
         return ExistingResult(path, layers, words)
     except FctlError:
         return ExistingResult(path)  # Run reports what is wrong with it
+
+
+def _result_elsewhere(path: str, checkpoint: str, source: ImageSource) -> ExistingResult:
+    """Open the result that a checkpoint made before its file was renamed, if there is one at the usual paths."""
+    made = checkpoint_hash(resolve_checkpoint(checkpoint))
+    found = newest(each for each in results_of(source.original, source.open()) if each.checkpoint_hash == made)
+    return ExistingResult(path) if found is None else ExistingResult(str(found.path), SegmentationLayers(found.path))
+
+
+def find_newest_result(source: ImageSource) -> ExistingResult | None:
+    """Open the result of an image that was computed last, by whatever checkpoint.
+
+    It reads files, so it is called on a thread.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Source of the image.
+
+    Returns
+    -------
+    ExistingResult or None
+        The result. None if there is none at the image's usual paths, or if it cannot be read.
+    """
+    try:
+        found = newest(results_of(source.original, source.open()))
+        if found is None:
+            return None
+        name = found.facts["checkpoint"]["name"]
+        words = f"{name}, which made this, is not at hand: open its checkpoint above to segment further."
+        return ExistingResult(str(found.path), SegmentationLayers(found.path), words)
+    except FctlError:
+        return None  # errors of the image are reported where it is read

@@ -22,6 +22,7 @@ from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.file_images import FileImageCombo
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.network_band_combos import NetworkBandCombos
+from fctl_napari.plugin.layers.range_fields import RangeFields
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.segmentation.jobs.parameters import FRESH
 
@@ -50,7 +51,8 @@ TOOLTIPS = {
 class SegmentForm(QWidget):
     """Form of the tab Segment.
 
-    It shows bands, the model card, region and result, and the legend; Live, Run, Cancel and progress stay in sight.
+    It shows bands and range of the image, the model card, region and result, and the legend; Live, Run, Cancel and
+    progress stay in sight.
 
     Parameters
     ----------
@@ -66,6 +68,7 @@ class SegmentForm(QWidget):
         self.guide = Guide()
         self.in_file = FileImageCombo()
         self.bands = BandCombos()
+        self.values = RangeFields()
         self.network_bands = NetworkBandCombos()
         self.warning = wrapped("How the image differs from what the network was trained on.")
         self.warning.setStyleSheet("color: #e67e22;")
@@ -103,6 +106,7 @@ class SegmentForm(QWidget):
             [
                 ("", self.in_file),
                 self.bands,
+                self.values,
                 self.card,
                 self.network_bands,
                 ("Where", row(self.where, self.draw)),
@@ -148,6 +152,7 @@ class SegmentForm(QWidget):
         for widget in (
             self.in_file,
             self.bands,
+            self.values,
             self.network_bands,
             self.where,
             self.result,

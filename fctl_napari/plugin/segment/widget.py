@@ -6,7 +6,7 @@ import os
 
 import napari
 from napari.layers import Image, Labels
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog
 
@@ -28,10 +28,11 @@ from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.layer_scales import LayerScales
 from fctl_napari.plugin.layers.network_band_combos import name_bands
+from fctl_napari.plugin.layers.range_fields import show_range
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape
-from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result
+from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result, find_newest_result
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.runner import Runner, layer_name
 from fctl_napari.progress import Progress
@@ -77,14 +78,15 @@ class SegmentWidget(DockedWidget):
         self._fill(self.form)
         self._connect()
         self.form.image.currentIndexChanged.connect(self._image_changed)
-        self.form.bands.show_image(self.image)
         self.form.scales.show_scales(self._scales.scales())
         self._checkpoint_changed()
+        self._show_bands()
 
     def _connect(self) -> None:
         form = self.form
-        self._header.fitting.chosen.connect(self._guide)
+        self._header.fitting.chosen.connect(self._fitting_chosen)
         form.bands.chosen.connect(self._bands_chosen)
+        form.values.chosen.connect(self._range_chosen)
         form.network_bands.chosen.connect(self._bands_named)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.in_file.wanted.connect(self._open_other)
@@ -144,8 +146,7 @@ class SegmentWidget(DockedWidget):
         self.form.in_file.show_images(self.image)
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
-        self.form.bands.show_image(self.image)
-        self.form.network_bands.show_bands(self.image, self._card)
+        self._show_bands()
         self._propose_result()
         self._look_for_result()
         self._live_again()
@@ -186,10 +187,10 @@ class SegmentWidget(DockedWidget):
         guide, stored = self.form.guide, self._seen
         if self.image is None:
             guide.say("Open an image first: File > Open, or drop it here. File > Open Sample > FCtL has a scene.")
-        elif self._card is None:
-            guide.say(NONE_FITS if self._header.fitting.none_fits else "Choose a checkpoint above.")
         elif stored and not self.running:
             guide.say("", "Next: where is it wrong? (Errors)", "Errors")
+        elif self._card is None:
+            guide.say(NONE_FITS if self._header.fitting.none_fits else "Choose a checkpoint above.")
         else:
             guide.say("")
 
@@ -203,9 +204,23 @@ class SegmentWidget(DockedWidget):
         if self.image is not None:
             with reported(self):
                 name_bands(self.image, names)
-            self.form.bands.show_image(self.image)
-            self.form.network_bands.show_bands(self.image, self._card)
+            self._show_bands()
             self._live_again()
+
+    def _range_chosen(self, value_range: tuple[float, float]) -> None:
+        if self.image is not None:
+            with reported(self):
+                show_range(self.image, value_range)
+            self._live_again()
+
+    def _show_bands(self, _path: str = "") -> None:
+        """Show bands and range of the image, now and when its pyramid is made."""
+        self.form.bands.show_image(self.image)
+        self.form.values.show_image(self.image)
+        self.form.network_bands.show_bands(self.image, self._card)
+        source = None if self.image is None else image_source(self.image)
+        if source is not None and source.job is not None:
+            source.job.finished.connect(self._show_bands)
 
     def _checkpoint_changed(self) -> None:
         self._seen = False
@@ -261,10 +276,15 @@ class SegmentWidget(DockedWidget):
         """Show the result that lies at the result's path by now."""
         self._look_for_result()
 
+    def _fitting_chosen(self) -> None:
+        """Show the newest result of an image for which there is no checkpoint."""
+        self._look_for_result()
+        self._guide()
+
     def _look_for_result(self, _path: str = "") -> None:
-        """Show the result that an earlier run of this checkpoint on this image left at the result's path."""
+        """Show the result that an earlier run left: at the result's path, or of any checkpoint while none is chosen."""
         path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
-        if self.running or image is None or name is None or self._card is None or not path or not os.path.isdir(path):
+        if self.running or image is None or (name is not None and (self._card is None or not path)):
             return
         source = image_source(image)
         if source is not None and source.job is not None:
@@ -272,31 +292,49 @@ class SegmentWidget(DockedWidget):
             return
         proposed = path == self._proposed
 
-        def work(_progress: Progress) -> ExistingResult:
-            return find_existing_result(path, name, source, proposed=proposed)
+        def work(_progress: Progress) -> ExistingResult | None:
+            if name is not None:
+                return find_existing_result(path, name, source, proposed=proposed)
+            return None if source is None else find_newest_result(source)
 
-        def found(result: ExistingResult) -> None:
-            if (self.form.result.text(), self.image) != (path, image) or self.running:
-                return
-            if result.path != path:
-                self.form.result.setText(result.path)
-                self._proposed = result.path
-            segmentation_layers = result.layers
-            if segmentation_layers is None or segmentation_layers.shape != image_shape(image):
-                self.form.show_progress(0, 1, result.words)
-                return
-            show_alone(self._viewer, segmentation_layers.show_mask(self._viewer, image, layer_name(image, name)))
-            segmentation_layers.show_confidence(self._viewer, image, layer_name(image, name))
-            self.form.legend.show_shares(segmentation_layers.shares(), segmentation_layers.hectares())
-            self._seen = True
-            self._guide()
-            done = segmentation_layers.stored.done()
-            inherited = int(segmentation_layers.stored.inherited().sum())
-            words = f" {inherited} more are those of {segmentation_layers.stored.parent_name}." if inherited else ""
-            there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
-            self.form.show_progress(int(done.sum()), done.size, there)
+        def found(result: ExistingResult | None) -> None:
+            chosen = self.form.result.text(), self.image, self.form.checkpoint.name
+            there = result is not None and (result.layers is not None or os.path.isdir(path))
+            if result is not None and there and chosen == (path, image, name) and not self.running:
+                self._show_existing(image, result)
 
         self._finding.begin(work, found, self._report)
+
+    def _show_existing(self, image: Image, result: ExistingResult) -> None:
+        """Show a result that is there already."""
+        name = self.form.checkpoint.name
+        if name is not None and result.path != self.form.result.text():
+            self.form.result.setText(result.path)
+            self._proposed = result.path
+        layers = result.layers
+        if layers is None or layers.shape != image_shape(image):
+            self.form.show_progress(0, 1, result.words)
+            return
+        stored = layers.stored
+        title = layer_name(image, stored.facts["checkpoint"]["name"] if name is None else name)
+        mask = layers.show_mask(self._viewer, image, title)
+        show_alone(self._viewer, mask)
+
+        def show_confidence() -> None:
+            if not self._left and mask in self._viewer.layers and image in self._viewer.layers:
+                layers.show_confidence(self._viewer, image, title)
+
+        QTimer.singleShot(0, self, show_confidence)  # one layer a tick: each takes about 100 ms under software OpenGL
+        if name is None:
+            self.form.legend.show_classes(layers.classes)
+        self.form.legend.show_shares(layers.shares(), layers.hectares())
+        self._seen = True
+        self._guide()
+        done = stored.done()
+        inherited = int(stored.inherited().sum())
+        words = f" {inherited} more are those of {stored.parent_name}." if inherited else ""
+        there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
+        self.form.show_progress(int(done.sum()), done.size, there)
 
     @property
     def segmenting(self) -> bool:

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from fctl_napari import __version__
+from fctl_napari.cache.entries import NETWORKS, cache_path
+from fctl_napari.cache.use import Use, use
 from fctl_napari.segmentation.inference.openvino_parts import Parts, load_parts, save_parts
 from fctl_napari.segmentation.inference.openvino_runtime import ov
 
@@ -20,6 +20,9 @@ LAYOUT = 3
 
 KEPT = 8
 """Number of networks whose parts are kept: those used last."""
+
+_used: dict[Path, Use | None] = {}
+"""Parts that this process may read until it ends."""
 
 UNREADABLE = OSError, ValueError, LookupError, TypeError, RuntimeError
 """Errors of reading parts that are not there yet, or are damaged."""
@@ -49,7 +52,9 @@ def kept_parts(checkpoint: str, checkpoint_hash: str, core: ov.Core) -> tuple[Pa
     CheckpointError
         The checkpoint is missing or damaged.
     """
-    folder = parts_folder(user_cache_path("fctl-napari") / "openvino", checkpoint_hash)
+    folder = parts_folder(cache_path() / NETWORKS, checkpoint_hash)
+    if folder not in _used:
+        _used[folder] = use(folder)
     with contextlib.suppress(*UNREADABLE):
         return load_parts(folder, core), folder
     _remove(folder)

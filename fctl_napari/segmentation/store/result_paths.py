@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from fctl_napari.cache.entries import cache_path
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
@@ -226,7 +227,7 @@ def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
     if not is_url(image["path"]):
         locations.append(str(store.absolute().parent / Path(image["path"]).name))
     locations += [origin for location in locations if (origin := _origin(location)) is not None]
-    cache = _cache_folder()
+    cache = cache_path()
     usual = [path for location in locations for path in paths_of(location, CORRECTIONS_SUFFIX, cache)]
     named = [] if image["fingerprint"] is None else [_named(path, image["fingerprint"]) for path in usual]
     return [path for path in dict.fromkeys([*usual, *named]) if path.is_dir()]
@@ -241,12 +242,3 @@ def _origin(location: str) -> str | None:
     except InputError:
         return None
     return None if origin is None else origin.path
-
-
-def _cache_folder() -> Path | None:
-    """Return the folder where the window keeps results of images beside which nothing can be written."""
-    try:
-        from platformdirs import user_cache_path
-    except ImportError:  # then there is no window either
-        return None
-    return user_cache_path("fctl-napari")

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from helpers_window import errors
 
-from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.plugin.dock.dock import open_tab
+from fctl_napari.plugin.export.form import KINDS
 
 pytest.importorskip("pyogrio")
 pytestmark = [pytest.mark.gui]
@@ -114,66 +113,30 @@ def test_a_missing_segmentation_is_reported(
     open_window: Callable[..., Any], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     viewer = open_window()
-    layer = viewer.add_labels(np.ones((20, 20), np.uint8))
+    viewer.add_labels(np.ones((20, 20), np.uint8))
     the_tab(viewer).form.export.click()
     (message,) = errors(notes)
     assert "there is no segmentation to export" in message
-    with pytest.raises(InputError, match="is no segmentation by FCtL"):
-        layer.save(str(tmp_path / "out.gpkg"), plugin="fctl-napari")
-
-
-def test_saving_a_layer_writes_polygons(
-    viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
-) -> None:
-    import pyogrio
-
-    out = tmp_path / "saved.gpkg"
-    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
-    assert labels.save(str(out)) == [str(out)]
-    until(lambda: any("is exported" in message for _, message in notes))
-    assert pyogrio.read_info(out)["features"] == 3
-
-
-@pytest.mark.parametrize("name", ["saved.tif", "saved.png", "saved.ome.zarr"])
-def test_saving_a_layer_writes_classes(
-    viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None], name: str
-) -> None:
-    out = tmp_path / name
-    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
-    viewer.layers.selection = {labels}
-    # of two writers for .tif napari takes its own, unless the entry of ours is chosen in its dialog
-    assert viewer.layers.save(str(out), selected=True, plugin="fctl-napari") == [str(out)]
-    until(lambda: any("is exported" in message for _, message in notes))
-    assert (open_ground_truth(out).read((100, 50, 200, 350)) == 1).all()
-
-
-def test_other_labels_are_saved_by_napari(
-    open_window: Callable[..., Any], tmp_path: Path, notes: list[tuple[str, str]]
-) -> None:
-    viewer = open_window()
-    layer = viewer.add_labels(np.arange(400, dtype=np.uint8).reshape(20, 20) % 7)
-    (path,) = layer.save(str(tmp_path / "mine.tif"))
-    assert np.array_equal(tifffile.imread(path), layer.data)
-    levels = viewer.add_labels([layer.data, layer.data[::2, ::2]], multiscale=True)
-    with pytest.raises(InputError, match="save a layer with one level"):
-        levels.save(str(tmp_path / "levels.tif"), plugin="fctl-napari")
-    assert errors(notes) == []
 
 
 def test_a_stopped_export_leaves_nothing_and_reports_nothing(
     viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
-    from fctl_napari.plugin.io.export import ExportInputs, start_export
+    from fctl_napari.plugin.common.background import Job
+    from fctl_napari.plugin.io.export import ExportInputs, export_work
 
     inputs = ExportInputs(str(store), tmp_path / "out.png")
     ended: list[object] = []
-    job = start_export(inputs)
+    job = Job(export_work(inputs))
+    job.start()
     job.failed.connect(ended.append)
     job.cancel()
     until(lambda: bool(ended))
     assert notes == []
     assert not inputs.out.exists()
-    start_export(inputs).finished.connect(ended.append)
+    again = Job(export_work(inputs))
+    again.finished.connect(ended.append)
+    again.start()
     until(lambda: len(ended) == 2)
     assert (open_ground_truth(inputs.out).read((100, 50, 200, 350)) == 1).all()
 
@@ -193,3 +156,37 @@ def test_the_form_exports_a_drawn_region(
     assert written.shape == (30, 100)
     assert (written.read((0, 0, 30, 100)) == 1).all()
     assert errors(notes) == []
+
+
+def enabled_kinds(form: Any) -> list[str]:
+    return [form.kind.itemText(k) for k in range(form.kind.count()) if form.kind.model().item(k).isEnabled()]
+
+
+def test_only_kinds_that_go_together_are_offered(viewer: Any) -> None:
+    form = the_tab(viewer).form
+    every = enabled_kinds(form)
+    assert every == list(KINDS)
+    form.kind.setCurrentText("Polygons as GeoPackage")
+    form.what.setCurrentText("Provenance: who said it")
+    assert enabled_kinds(form) == ["Classes as GeoTIFF", "Labels as OME-Zarr", "Classes as PNG"]
+    assert form.path.text().endswith("made.provenance.tif")
+    for name in enabled_kinds(form):  # none of these is refused
+        form.kind.setCurrentText(name)
+        the_tab(viewer).inputs()
+    form.what.setCurrentText("Prediction alone")
+    assert enabled_kinds(form) == every
+    for name in every:
+        form.kind.setCurrentText(name)
+        the_tab(viewer).inputs()
+
+
+def test_a_report_is_of_all_of_the_image(viewer: Any) -> None:
+    form = the_tab(viewer).form
+    form.where.setCurrentText("View")
+    form.kind.setCurrentText("Report as HTML")
+    assert form.where.currentText() == "Whole image"
+    assert not any(field.isEnabled() for field in (form.where, form.draw, form.simplify, form.min_area))
+    form.path.setText("/tmp/x.pdf")
+    assert form.kind.currentText() == "Report as PDF"
+    form.kind.setCurrentText("Classes as PNG")
+    assert form.where.isEnabled()

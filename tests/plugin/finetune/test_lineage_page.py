@@ -22,6 +22,7 @@ from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.common.last_choices import recent_checkpoints
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
@@ -125,6 +126,21 @@ def test_a_checkpoint_is_renamed_and_deleted_in_the_lineage(
     assert str(renamed) not in offered(widget)
     assert page.tree.findItems("crops", Qt.MatchFlag.MatchStartsWith | Qt.MatchFlag.MatchRecursive, 0) == []
     assert parent.exists()
+
+
+def test_the_result_of_a_renamed_checkpoint_is_found(
+    open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, segmented: Segmentation
+) -> None:
+    viewer, widget = open_finetune()
+    page = widget.form.lineage
+    page.tree.setCurrentItem(item_of(widget, "tiny"))
+    page.rename.click()
+    page.question.text.setText("land")
+    page.question.yes.click()
+    until(lambda: scene.with_name("land.safetensors").exists() and not widget.busy)
+    segmenter = dock(viewer, "Segment")
+    until(lambda: segmenter.form.result.text() == str(segmented.path))
+    until(lambda: "tiles are there already" in segmenter.form.status.text())
 
 
 def test_built_in_checkpoints_can_only_be_used(open_finetune: OpenFinetune, until: Until) -> None:

@@ -114,7 +114,7 @@ def test_gray_16_bit_gets_a_measured_range(tmp_path: Path, notes: list[tuple[str
     assert 1000 <= low < 1010
     assert 2990 < high <= 3000
     assert arguments["metadata"]["fctl_source"].value_range == (low, high)
-    assert "measured" in notes[0][1]
+    assert "percentiles 0.1 and 99.9 of a sample" in notes[0][1]
 
 
 def test_many_bands_show_the_first_three(tmp_path: Path, notes: list[tuple[str, str]]) -> None:

@@ -1,11 +1,12 @@
-"""Buttons of the classes to paint with, in their colors, with the painted area of each."""
+"""Buttons of classes to choose one of, in their colors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.common.card_view import color_icon
@@ -18,28 +19,57 @@ ONE_LINE = 24
 MOST_KEYS = 9
 
 
+@dataclass(frozen=True)
+class ButtonWords:
+    """Words of the buttons' tooltips.
+
+    Attributes
+    ----------
+    class_ : str
+        What the button of a class does, with ``{}`` for its name.
+    not_sure : str
+        What the button "not sure" does.
+    where : str
+        Where the keys act.
+    area : str
+        What the figure beside a button is. Empty where there is none.
+    """
+
+    class_: str
+    not_sure: str
+    where: str
+    area: str = ""
+
+
 class ClassButtons(QWidget):
     """One button for each class, and one for "not sure".
 
     Parameters
     ----------
+    words : ButtonWords
+        Words of the tooltips.
+    columns : int, optional
+        Number of buttons beside each other.
     parent : QWidget or None, optional
         Qt's parent.
 
     Attributes
     ----------
     chosen : Signal(int)
-        The label to paint with: k + 1 for class k, 255 for not sure.
+        The label that is chosen: k + 1 for class k, 255 for not sure.
     """
 
     chosen = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, words: ButtonWords, columns: int = 1, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._words, self._columns = words, columns
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(2)
-        self._grid.setColumnStretch(0, 1)
+        self._grid.setHorizontalSpacing(4)
+        for column in range(columns):
+            self._grid.setColumnStretch(column, 1)
         self._group = QButtonGroup(self)
         self._group.idClicked.connect(self.chosen)
         self._areas: dict[str, QLabel] = {}
@@ -65,7 +95,7 @@ class ClassButtons(QWidget):
         """
         classes = [label for label in self.buttons if label != NOT_SURE][:MOST_KEYS]
         keys = {str(label): label for label in classes}
-        return {**keys, "0": NOT_SURE} if self._areas else {}
+        return {**keys, "0": NOT_SURE} if self.buttons else {}
 
     def show_classes(self, table: ClassTable | None) -> None:
         """Show the buttons of classes.
@@ -86,23 +116,26 @@ class ClassButtons(QWidget):
         if table is None:
             return
         entries = [(label, info.name, info.color) for label, info in enumerate(displayed(table).scored, start=1)]
-        for row, (label, name, color) in enumerate([*entries, (NOT_SURE, "not sure", NOT_SURE_COLOR)]):
+        for number, (label, name, color) in enumerate([*entries, (NOT_SURE, "not sure", NOT_SURE_COLOR)]):
             key = "0" if label == NOT_SURE else str(label) if label <= MOST_KEYS else ""
             button = QPushButton(f"{name}   {key}".rstrip())
             button.setObjectName(name)
             button.setIcon(color_icon(color))
             button.setCheckable(True)
+            if self._columns > 1:  # so that long names do not widen the dock
+                button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             button.setStyleSheet("text-align: left; padding-left: 8px;")
-            what = "Paint pixels that are neither learned from nor scored" if label == NOT_SURE else f"Paint {name}"
-            button.setToolTip(f"{what} (key {key} on the edit window)." if key else f"{what}.")
+            what = self._words.not_sure if label == NOT_SURE else self._words.class_.format(name)
+            button.setToolTip(f"{what} (key {key} {self._words.where})." if key else f"{what}.")
+            self._group.addButton(button, label)
+            row, column = divmod(number, self._columns)
+            self._grid.addWidget(button, row, column)
+            if not self._words.area:
+                continue
             area = QLabel("-")
             area.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            area.setToolTip(
-                "Pixels corrected so far, and their area where the image says how large they are on the ground."
-            )
-            self._group.addButton(button, label)
-            self._grid.addWidget(button, row, 0)
-            self._grid.addWidget(area, row, 1)
+            area.setToolTip(self._words.area)
+            self._grid.addWidget(area, row, self._columns)
             self._areas[name] = area
 
     def _recolor(self, name: str, color: tuple[int, int, int]) -> None:
@@ -112,7 +145,7 @@ class ClassButtons(QWidget):
                 button.setIcon(color_icon(color))
 
     def show_chosen(self, label: int) -> None:
-        """Show the label that is painted with.
+        """Show the label that is chosen.
 
         Parameters
         ----------
