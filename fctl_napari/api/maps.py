@@ -19,6 +19,7 @@ from fctl_napari.corrections.chosen_map import chosen_map
 from fctl_napari.corrections.final_map import FinalMap
 from fctl_napari.errors import CheckpointError, FctlError, InputError
 from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
+from fctl_napari.export.export import export as write_map
 from fctl_napari.imagery.open import open_image
 from fctl_napari.map_report.picture import coarse_labels
 from fctl_napari.model.classes import IGNORE, ClassTable, shown_classes
@@ -259,11 +260,14 @@ class Map:
             raise InputError(
                 "geopandas: is not installed, and polygons of it need it; pip install 'fctl-napari[notebook]'."
             ) from None
-        from fctl_napari.api.exporting import export
-
-        with tempfile.TemporaryDirectory() as folder:
-            file = export(
-                self, Path(folder) / "map.gpkg", region=region, simplify=simplify, min_area=min_area, progress=progress
+        with tempfile.TemporaryDirectory() as folder, progress_bar("Tracing", progress) as report:
+            file = write_map(
+                self.source,
+                Path(folder) / "map.gpkg",
+                region=region,
+                simplify=simplify,
+                min_area=min_area,
+                progress=report,
             )
             found = geopandas.read_file(file)
         return found if self.crs is not None else found.set_crs(None, allow_override=True)
