@@ -19,7 +19,7 @@ from typing import Any
 import learn
 import numpy as np
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.affected_tiles import affected_cells
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.run import start_finetune

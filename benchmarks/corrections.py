@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import numbered_classes

@@ -77,7 +77,7 @@ def measure(store: str, out: str, simplify: float | None) -> dict[str, float]:
     import rasterio.warp  # noqa: F401
     import shapely  # noqa: F401
 
-    from fctl_napari.export.export import export
+    from fctl_napari.exporting.export import export
     from fctl_napari.segmentation.store.store import Segmentation
 
     segmentation = Segmentation.open(store)

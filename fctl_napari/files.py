@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import TypeAdapter
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import output_error, write_json
 
 Color = tuple[int, int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 IntWindow = tuple[int, int, int, int]
 """``(y0, x0, y1, x1)`` in whole px, half open: a :class:`Window` or a plain tuple."""

@@ -24,7 +24,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.acquisition import find_next
 from fctl_napari.evaluation.error_regions import find_errors
 from fctl_napari.evaluation.evaluation import evaluate

@@ -172,7 +172,7 @@ def segmentations() -> None:
 
 def corrections() -> None:
     """Paint as the window does: two authors, an undone stroke, and a death in the middle of a stroke."""
-    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.correcting.corrections import Corrections
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card
 

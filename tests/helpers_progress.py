@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fctl_napari.errors import Cancelled
+from fctl_napari.exceptions import Cancelled
 
 
 def stop_after(pieces: int, counts: list[tuple[int, int]] | None = None) -> Callable[[int, int], None]:

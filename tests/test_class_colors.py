@@ -28,8 +28,8 @@ from fctl_napari.class_colors import (
     known_name,
     new_colors,
 )
-from fctl_napari.corrections.provenance import PROVENANCE
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.provenance import PROVENANCE
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.ngff import label_classes
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import ClassInfo, ClassTable, class_table, numbered_classes

@@ -15,10 +15,10 @@ import pytest
 import rasterio
 from rasterio.enums import Resampling
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.final_map import find_final_map
-from fctl_napari.corrections.relink import relink
-from fctl_napari.errors import OtherImageError, OutputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.final_map import find_final_map
+from fctl_napari.correcting.relink import relink
+from fctl_napari.exceptions import OtherImageError, OutputError
 from fctl_napari.imagery.fingerprint import SAMPLED
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

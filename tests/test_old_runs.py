@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 from fctl_napari.ablation.plan import AblationRequest, make_plan
 from fctl_napari.ablation.results import read_results
 from fctl_napari.ablation.work import Share, train_and_measure
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.unfinished import find_cut, find_waiting

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fctl_napari.ablation.tables import AblationRow
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.model.config import RGB, Band
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.model_card import Card, resolve_checkpoint

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.imagery.sample import sample_splits
 from fctl_napari.model.config import Context, FCtLConfig
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card

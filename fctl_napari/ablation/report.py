@@ -11,7 +11,7 @@ from typing import cast
 from fctl_napari.ablation.bands import ALL, BANDS, table_name
 from fctl_napari.ablation.results import Result
 from fctl_napari.ablation.tables import PATCH, AblationRow, Dataset, ablation_rows
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.words import count_of
 
 Run = tuple[str, int]

@@ -11,7 +11,7 @@ from typing import Any
 
 import filelock
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import atomic_write
 
 FOREIGN = "is not a table of fctl ablate run; give a CSV file that it wrote"

@@ -24,7 +24,7 @@ from fctl_napari.ablation.plan import RESULTS, ROWS, AblationRequest, Plan, Trai
 from fctl_napari.ablation.results import Result, append_results, read_results
 from fctl_napari.ablation.work import Share, make_features, seconds_per_step, train_and_measure
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.files import write_json
 from fctl_napari.segmentation.jobs.cluster import DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.worker import guarded

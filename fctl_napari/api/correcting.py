@@ -8,8 +8,8 @@ from fctl_napari.api.checkpoints import Checkpoint
 from fctl_napari.api.locations import cache_folder
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.result_paths import own_corrections

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.segmentation.jobs.explanation import TileExplanation
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.provenance import Provenance, check_provenance_path
-from fctl_napari.export.export import export as write
-from fctl_napari.export.extract import Exportable
-from fctl_napari.export.losses import ExportLosses
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.provenance import Provenance, check_provenance_path
+from fctl_napari.exporting.export import export as write
+from fctl_napari.exporting.extract import Exportable
+from fctl_napari.exporting.losses import ExportLosses
 
 if TYPE_CHECKING:
     from fctl_napari.windows import IntWindow

@@ -12,8 +12,8 @@ from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.api.running import LOOK_SECONDS, shared_engine
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import Cancelled, CheckpointError, InputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import Cancelled, CheckpointError, InputError
 from fctl_napari.finetuning.candidates import check_free, keep, roll_back
 from fctl_napari.finetuning.gate import WORDS, GateResult
 from fctl_napari.finetuning.request import finetune_request

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.api import html
 from fctl_napari.api.lazy_array import WindowedArray, georeferenced, require_small
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.ground_size import ground_size, length_words
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.words import count_of

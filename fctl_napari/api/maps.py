@@ -15,11 +15,11 @@ from fctl_napari.api.checkpoints import Checkpoint
 from fctl_napari.api.image import Image
 from fctl_napari.api.lazy_array import WindowedArray, georeferenced, require_small
 from fctl_napari.api.progress import Shown, progress_bar
-from fctl_napari.corrections.chosen_map import chosen_map
-from fctl_napari.corrections.final_map import FinalMap
-from fctl_napari.errors import CheckpointError, FctlError, InputError
+from fctl_napari.correcting.chosen_map import chosen_map
+from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
-from fctl_napari.export.export import export as write_map
+from fctl_napari.exceptions import CheckpointError, FctlError, InputError
+from fctl_napari.exporting.export import export as write_map
 from fctl_napari.imagery.open import open_image
 from fctl_napari.map_report.picture import coarse_labels
 from fctl_napari.model.classes import IGNORE, ClassTable, shown_classes

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from fctl_napari.api import html
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_regions import Region, Regions, find_errors, find_uncertain, order
 from fctl_napari.evaluation.evaluation import BOUNDARY_PX, Evaluation
 from fctl_napari.evaluation.evaluation import evaluate as score
 from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
+from fctl_napari.exceptions import InputError
 from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
-from fctl_napari.corrections.correction_store import is_corrections
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.correction_store import is_corrections
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.band_names import band_names_in, rgb_in
 from fctl_napari.imagery.georeference import Georeference

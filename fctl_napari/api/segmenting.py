@@ -11,7 +11,7 @@ from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown
 from fctl_napari.api.running import run, stored
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.segmentation.inference.network_image import check_image_options
 from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, MERGE, PRECISION, Merge

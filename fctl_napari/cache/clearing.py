@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fctl_napari.cache.entries import CacheEntry, cache_path, entries
 from fctl_napari.cache.use import deciding, in_use
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 from fctl_napari.files import set_aside
 
 DAY_S = 86400.0

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from fctl_napari.cache.clearing import remove_entry
 from fctl_napari.cache.entries import cache_path, entries, entry_path, existing, folder_size, free_bytes
-from fctl_napari.errors import ConfigError, InputError, OutputError
+from fctl_napari.exceptions import ConfigError, InputError, OutputError
 from fctl_napari.files import output_error, write_json
 from fctl_napari.words import size_of
 

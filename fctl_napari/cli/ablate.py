@@ -15,7 +15,7 @@ from fctl_napari.cli.options import (
     RangeOption,
     stated_bands,
 )
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import atomic_write, local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 

@@ -27,7 +27,7 @@ from fctl_napari.cli import (
     train,
     weights,
 )
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.files import output_error
 
 app = typer.Typer(

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from fctl_napari.corrections.final_map import FinalMap
+    from fctl_napari.correcting.final_map import FinalMap
     from fctl_napari.segmentation.store.store import Segmentation
 
 
 def chosen_map(
     segmentation: Segmentation, raw: bool, corrections: Path | None, *, ground_truth: Path | None = None
 ) -> tuple[Segmentation | FinalMap, list[str]]:
-    """Choose the map that a command works on, see ``corrections.chosen_map``, with notes for ``output.say``."""
-    from fctl_napari.corrections.chosen_map import chosen_map as choose
-    from fctl_napari.corrections.final_map import FinalMap
+    """Choose the map that a command works on, see ``correcting.chosen_map``, with notes for ``output.say``."""
+    from fctl_napari.correcting.chosen_map import chosen_map as choose
+    from fctl_napari.correcting.final_map import FinalMap
 
     if raw and corrections is not None:
         raise ConfigError("--raw leaves corrections out and --corrections names some; give one of them.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 
 
 def find_pairs(arguments: Sequence[str], number: int | None) -> list[tuple[str, str]]:

@@ -14,12 +14,12 @@ import typer
 from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
 from fctl_napari.cli.options import ImageNumberOption, JsonOption, RegionOption, SegmentationArgument, image_location
 from fctl_napari.cli.region import region_inside
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import write_json
 
 if TYPE_CHECKING:
-    from fctl_napari.corrections.corrections import Corrections
-    from fctl_napari.corrections.merge import MergeReport, Policy
+    from fctl_napari.correcting.corrections import Corrections
+    from fctl_napari.correcting.merge import MergeReport, Policy
 
 corrections_app = typer.Typer(no_args_is_help=True, help="What was painted over a segmentation: look, merge, exchange.")
 
@@ -56,7 +56,7 @@ def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
     If ``json_file`` is given, they are also written there.
     """
     from fctl_napari.cli.facts import image_words, show_facts
-    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.correcting.corrections import Corrections
 
     there = Corrections.open(corrections)
     height, width = there.shape
@@ -92,8 +92,8 @@ def merge(
 ) -> None:
     """Take over what others painted, and report where they contradict."""
     from fctl_napari.cli.output import counting
-    from fctl_napari.corrections.corrections import Corrections
-    from fctl_napari.corrections.merge import merge as merge_corrections
+    from fctl_napari.correcting.corrections import Corrections
+    from fctl_napari.correcting.merge import merge as merge_corrections
 
     opened = [Corrections.open(other) for other in others]
     with Corrections.open(corrections, "r+") as into, counting("Merging") as report:
@@ -148,7 +148,7 @@ def import_(
 ) -> None:
     """Take labels or polygons over into corrections."""
     from fctl_napari.cli.output import counting
-    from fctl_napari.corrections.files import import_file
+    from fctl_napari.correcting.files import import_file
 
     with _to_change(corrections, image, checkpoint) as into, counting("Importing") as report:
         done = import_file(
@@ -178,7 +178,7 @@ def relink_(
 ) -> None:
     """Say that corrections belong to an image whose pixels differ from those they were painted on."""
     from fctl_napari.cli.output import out
-    from fctl_napari.corrections.relink import copy_for, relink
+    from fctl_napari.correcting.relink import copy_for, relink
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
 
@@ -204,7 +204,7 @@ def next_(
     """List where to correct next: doubtful regions by expected gain, which is entropy x rarity x size."""
     from fctl_napari.cli.output import counting
     from fctl_napari.cli.tables import show_suggestions
-    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.correcting.corrections import Corrections
     from fctl_napari.evaluation.acquisition import find_next
     from fctl_napari.segmentation.store.identity import same_image
     from fctl_napari.segmentation.store.store import Segmentation
@@ -246,9 +246,9 @@ def export(
 ) -> None:
     """Write corrections for other programs, as ``fctl export`` does; what is not sure has no class there."""
     from fctl_napari.cli.output import counting, out
-    from fctl_napari.corrections.corrections import Corrections
-    from fctl_napari.corrections.files import export_corrections
-    from fctl_napari.export.losses import ExportLosses
+    from fctl_napari.correcting.corrections import Corrections
+    from fctl_napari.correcting.files import export_corrections
+    from fctl_napari.exporting.losses import ExportLosses
 
     there = Corrections.open(corrections)
     region = region_inside(region, there.shape, corrections)
@@ -274,8 +274,8 @@ def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterato
 
     Corrections that were created are deleted again if an error left them empty.
     """
-    from fctl_napari.corrections.correction_store import is_corrections
-    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.correcting.correction_store import is_corrections
+    from fctl_napari.correcting.corrections import Corrections
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
     from fctl_napari.segmentation.store.store_lock import remove_store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fctl_napari.cli.options import BandNamesOption, BandsOption, RangeOption, stated_bands
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import local_path, write_json
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.words import count_of

@@ -11,11 +11,11 @@ import typer
 from fctl_napari.cli.chosen_map import chosen_map
 from fctl_napari.cli.options import CorrectionsOption, JsonOption, RawOption, RegionOption, SegmentationArgument
 from fctl_napari.cli.region import region_inside
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
 if TYPE_CHECKING:
-    from fctl_napari.corrections.final_map import FinalMap
+    from fctl_napari.correcting.final_map import FinalMap
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.ground_truth import GroundTruth
     from fctl_napari.segmentation.store.store import Segmentation
@@ -76,8 +76,8 @@ def evaluate(
     from fctl_napari.cli.facts import say_domain
     from fctl_napari.cli.output import counting, err, out, say
     from fctl_napari.cli.tables import show_evaluation
-    from fctl_napari.corrections.chosen_map import used, used_json
-    from fctl_napari.corrections.final_map import FinalMap
+    from fctl_napari.correcting.chosen_map import used, used_json
+    from fctl_napari.correcting.final_map import FinalMap
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
     from fctl_napari.evaluation.evaluation import evaluate as score
     from fctl_napari.figures.evaluation import evaluation_figure

@@ -13,7 +13,7 @@ from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
 
 if TYPE_CHECKING:
-    from fctl_napari.export.losses import ExportLosses
+    from fctl_napari.exporting.losses import ExportLosses
 
 TargetArgument = Annotated[
     Path,
@@ -60,9 +60,9 @@ def export(
     The map is the prediction with the corrections that lie beside the image.
     """
     from fctl_napari.cli.output import counting, out, say
-    from fctl_napari.corrections.provenance import Provenance, check_provenance_path
-    from fctl_napari.export.export import export as export_classes
-    from fctl_napari.export.losses import ExportLosses
+    from fctl_napari.correcting.provenance import Provenance, check_provenance_path
+    from fctl_napari.exporting.export import export as export_classes
+    from fctl_napari.exporting.losses import ExportLosses
     from fctl_napari.segmentation.store.store import Segmentation
 
     store = Segmentation.open(segmentation)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.cli.output import err, out
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.numbered import listed
 from fctl_napari.words import count_of
 
@@ -155,8 +155,8 @@ def image_words(stored: Mapping[str, Any], beside: Path) -> str:
 
 def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
     """Return facts of a segmentation by their names."""
-    from fctl_napari.corrections.chosen_map import used
-    from fctl_napari.corrections.final_map import find_final_map
+    from fctl_napari.correcting.chosen_map import used
+    from fctl_napari.correcting.final_map import find_final_map
 
     height, width = segmentation.shape
     done = segmentation.done()

@@ -18,7 +18,7 @@ from fctl_napari.cli.options import (
     image_location,
     stated_bands,
 )
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fctl_napari.cli.options import ImageNumberOption, image_location
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def info(
     from fctl_napari.cli.corrections import show_corrections
     from fctl_napari.cli.facts import card_facts, image_against_card, image_facts, segmentation_facts, show_facts
     from fctl_napari.cli.output import counting
-    from fctl_napari.corrections.correction_store import is_corrections
+    from fctl_napari.correcting.correction_store import is_corrections
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import builtin_checkpoints, read_card, resolve_checkpoint

@@ -11,9 +11,9 @@ import typer
 from fctl_napari.cli.chosen_map import chosen_map
 from fctl_napari.cli.evaluate import MapOption, open_ground_truth
 from fctl_napari.cli.options import JsonOption, RawOption, SegmentationArgument
-from fctl_napari.corrections.chosen_map import used
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.correcting.chosen_map import used
 from fctl_napari.evaluation.sample_size import TOTAL
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import write_json
 from fctl_napari.words import count_of
 
@@ -51,7 +51,7 @@ def draw(
     They lie in S.ome.zarr.points.json. The map is the prediction with the corrections that lie beside the image.
     """
     from fctl_napari.cli.output import counting, out, say
-    from fctl_napari.corrections.map_points import draw_on_map
+    from fctl_napari.correcting.map_points import draw_on_map
     from fctl_napari.evaluation.checked_points import sample_notes
     from fctl_napari.evaluation.point_table import write_table
     from fctl_napari.segmentation.store.store import Segmentation
@@ -87,8 +87,8 @@ def set_(
 ) -> None:
     """Say which class each point is: by a table, or by a ground truth."""
     from fctl_napari.cli.output import out
-    from fctl_napari.corrections.final_map import FinalMap
-    from fctl_napari.corrections.map_points import MapPoints
+    from fctl_napari.correcting.final_map import FinalMap
+    from fctl_napari.correcting.map_points import MapPoints
     from fctl_napari.evaluation.checked_points import set_classes, true_classes
     from fctl_napari.evaluation.point_table import read_table
 
@@ -126,8 +126,8 @@ def estimate(segmentation: SegmentationArgument, json_file: JsonOption = None) -
     """
     from fctl_napari.cli.output import counting, say
     from fctl_napari.cli.tables import show_points
-    from fctl_napari.corrections.final_map import FinalMap
-    from fctl_napari.corrections.map_points import MapPoints
+    from fctl_napari.correcting.final_map import FinalMap
+    from fctl_napari.correcting.map_points import MapPoints
 
     opened = MapPoints.open(segmentation)
     with counting("Counting classes", vanishing=True) as progress:

@@ -26,7 +26,7 @@ from fctl_napari.cli.options import (
     stated_bands,
 )
 from fctl_napari.cli.region import region_inside
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, FRESH, MAPS, MERGE, PRECISION, Merge
 
@@ -82,7 +82,7 @@ def segment(
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.cli.segment_several import means_several, segment_several
     from fctl_napari.evaluation.domain import out_of_domain, result_differences
-    from fctl_napari.export.logits import check_logits_path
+    from fctl_napari.exporting.logits import check_logits_path
     from fctl_napari.files import write_json
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
@@ -152,7 +152,7 @@ def segment(
         facts = {"segmentation": str(target), "checkpoint": card.name, "done": progress.done, "empty": progress.empty}
         write_json(json_file, {**facts, "unit": unit, "warning": warning})
     if save_logits is not None:
-        from fctl_napari.export.logits import export_logits
+        from fctl_napari.exporting.logits import export_logits
 
         with counting("Writing the logits") as report:
             written = export_logits(store, save_logits, progress=report)

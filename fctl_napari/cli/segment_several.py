@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fctl_napari.cli.output import counting, err, out, watch_run
-from fctl_napari.errors import CheckpointError, ConfigError, FctlError, OutputError
+from fctl_napari.exceptions import CheckpointError, ConfigError, FctlError, OutputError
 from fctl_napari.files import output_error, write_json
 from fctl_napari.words import count_of
 

@@ -16,7 +16,7 @@ from fctl_napari.datasets.layouts import DataSet
 from fctl_napari.datasets.read_ahead import read_ahead
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.datasets.split import some
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import band_names_in
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.progress import Progress

@@ -10,7 +10,7 @@ from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import TABLE, DataSet
 from fctl_napari.datasets.read_ahead import read_ahead
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 from fctl_napari.files import atomic_write, write_json
 from fctl_napari.imagery.band_names import band_names_in
 from fctl_napari.imagery.convert import convert

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.files import write_json
 
 FILE = "fctl-images.json"

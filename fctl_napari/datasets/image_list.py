@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from fctl_napari.datasets.files import GROUND_TRUTH_ENDS, GROUND_TRUTH_FOLDERS
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.geo import EXTENSIONS, open_dataset
 from fctl_napari.imagery.formats.mask_tags import png_tags, tiff_tags

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fctl_napari.class_colors import DEEPGLOBE
 from fctl_napari.datasets.files import Pair, Problem, find_files
 from fctl_napari.datasets.split import Split, split_pairs
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.ngff import is_zarr, label_classes, open_group
 from fctl_napari.imagery.labels.class_mapping import ClassMapping

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.datasets.image_cache import Shelf
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth, as_classes
 from fctl_napari.imagery.labels.label_source import STATE, LabelSource
 from fctl_napari.imagery.pyramid import Pyramid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fctl_napari.datasets.files import PARTS, Pair, Part, Problem
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 LIST_NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train.txt",),

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.error_regions import SMALLEST, Region
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import NOT_COMPUTED
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.map_names import ENTROPY

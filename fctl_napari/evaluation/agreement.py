@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, scored_classes
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix, plain
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region

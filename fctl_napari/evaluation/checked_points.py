@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fctl_napari.errors import InputError, OutputError, PointsError, reason_of
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.point_sample import MapCounts, draw_points
 from fctl_napari.evaluation.sample_size import LEAST, TOTAL, least_points
+from fctl_napari.exceptions import InputError, OutputError, PointsError, reason_of
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.store.identity import contradict

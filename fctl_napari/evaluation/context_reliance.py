@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.network import Network

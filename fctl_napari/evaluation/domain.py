@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.ground_size import ground_size, length_words
 from fctl_napari.imagery.image_colors import color_cells, sample_colors, unseen_share

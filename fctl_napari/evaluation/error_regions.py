@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.ground_truth import (
@@ -19,6 +18,7 @@ from fctl_napari.evaluation.ground_truth import (
     check_indices,
     scored_classes,
 )
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import IGNORE, NOT_COMPUTED
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region

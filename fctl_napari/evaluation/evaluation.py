@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.metrics import Scores, mean, plain
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.progress import Progress

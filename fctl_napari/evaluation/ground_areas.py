@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference, has_rasterio
 from fctl_napari.windows import IntWindow, Window

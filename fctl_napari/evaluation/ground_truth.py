@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.labels.readable import ReadableLabels

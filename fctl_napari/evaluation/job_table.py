@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.class_areas import ClassAreas
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import atomic_write
 
 State = Literal["waiting", "done", "resumed", "failed"]

@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from fctl_napari.errors import InputError, reason_of
 from fctl_napari.evaluation.checked_points import CheckedPoints
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference
 

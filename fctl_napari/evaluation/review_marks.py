@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.files import output_error, write_json
 from fctl_napari.segmentation.store.identity import is_old
 from fctl_napari.windows import Window

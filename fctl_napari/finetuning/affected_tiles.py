@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
+from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, meet
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.progress import Progress

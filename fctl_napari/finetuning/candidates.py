@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from fctl_napari.errors import CheckpointError, OutputError
+from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.files import output_error
 
 CANDIDATE_SUFFIX = ".candidate.safetensors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import output_error
 from fctl_napari.finetuning.candidates import move_to_free, traces
 from fctl_napari.model.model_card import builtin_checkpoints, read_card

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.metrics import confusion_matrix
+from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.gate import Count, Figures
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.targets import only

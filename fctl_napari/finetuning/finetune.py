@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fctl_napari.errors import Cancelled, ConfigError, InputError
+from fctl_napari.exceptions import Cancelled, ConfigError, InputError
 from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
 from fctl_napari.finetuning.evaluation import Measure, ground_truth_of

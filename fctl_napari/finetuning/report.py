@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from fctl_napari import __version__
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.domain import seen_images
+from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.imagery.fingerprint import fingerprint

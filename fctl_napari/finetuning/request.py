@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Precision
 

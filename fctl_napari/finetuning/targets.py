@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.correction_store import KIND
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.merge import values_by_name
-from fctl_napari.corrections.regions import CorrectedBox
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.correction_store import KIND
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.merge import values_by_name
+from fctl_napari.correcting.regions import CorrectedBox
 from fctl_napari.evaluation.blockwise import BLOCK, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import NOT_SURE, ClassTable

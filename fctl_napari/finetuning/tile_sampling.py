@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.regions import CorrectedBox
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.regions import CorrectedBox
+from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.targets import (
     NOTHING,

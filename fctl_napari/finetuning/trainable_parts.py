@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.request import PARTS
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import read_card, read_header

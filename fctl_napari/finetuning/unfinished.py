@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import CheckpointError, ConfigError, OutputError
+from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import write_json
 from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX, candidate_path, request_path, state_path
 from fctl_napari.finetuning.gate import GateResult

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_meanings import RGB, canonical_names
 from fctl_napari.imagery.pyramid import Pyramid
 

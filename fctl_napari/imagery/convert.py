@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import Cancelled, InputError, OutputError
+from fctl_napari.exceptions import Cancelled, InputError, OutputError
 from fctl_napari.files import remove_folder
 from fctl_napari.imagery.formats import ngff, ngff_writing
 from fctl_napari.imagery.formats.ome_zarr import OURS

@@ -6,7 +6,7 @@ import math
 import re
 from functools import lru_cache
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference, has_rasterio
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.ngff import is_zarr
 from fctl_napari.imagery.formats.remote import is_url, last_name
 from fctl_napari.imagery.formats.zipped import zip_file

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 LocationT = TypeVar("LocationT", bound=Path | str)
 

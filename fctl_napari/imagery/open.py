@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fctl_napari.cache.use import use
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import BandChoice, Bands, band_names_in, rgb_in
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.aux_xml import picture_validity

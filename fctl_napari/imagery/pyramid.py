@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.cache.use import Use
-from fctl_napari.errors import FctlError, InputError, reason_of
+from fctl_napari.exceptions import FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import choose_bands
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import Level, read_padded

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.final_map import FinalMap
-from fctl_napari.corrections.provenance import PROVENANCE, Provenance
+from fctl_napari.correcting.final_map import FinalMap
+from fctl_napari.correcting.provenance import PROVENANCE, Provenance
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation

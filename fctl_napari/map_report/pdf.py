@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
 from fctl_napari.class_colors import Color
-from fctl_napari.export.destination import SOFTWARE
+from fctl_napari.exporting.destination import SOFTWARE
 from fctl_napari.map_report.report import MapReport, Section
 
 SIZE = (8.27, 11.69)

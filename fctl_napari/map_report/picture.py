@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.final_map import FinalMap
+from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.figures.drawing import draw_bar
 from fctl_napari.imagery.ground_size import ground_size
 from fctl_napari.imagery.pyramid import Pyramid

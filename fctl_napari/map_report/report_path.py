@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fctl_napari.errors import OutputError
-from fctl_napari.export.destination import SOFTWARE
+from fctl_napari.exceptions import OutputError
+from fctl_napari.exporting.destination import SOFTWARE
 
 HTML_MARK = f'<meta name="generator" content="{SOFTWARE}">'
 """Mark near the beginning of HTML reports."""

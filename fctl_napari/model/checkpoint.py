@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError, ConfigError, OutputError
+from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.build import make_network
 from fctl_napari.model.model_card import METADATA_KEY, Card, read_card

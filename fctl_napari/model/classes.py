@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fctl_napari.class_colors import DEEPGLOBE, INRIA, Color, display_colors, new_colors
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.remembered_colors import load_colors
 
 NOT_COMPUTED = 0

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[

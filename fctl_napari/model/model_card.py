@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.domain import Domain

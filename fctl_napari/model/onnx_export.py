@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fctl_napari.errors import ConfigError, OutputError
+from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import METADATA_KEY, read_card

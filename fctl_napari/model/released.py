@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.checkpoint import check_path, save_checkpoint
 from fctl_napari.model.classes import ClassTable, numbered_classes
 from fctl_napari.model.config import preset

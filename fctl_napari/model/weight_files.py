@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.config import ENCODERS, PRESETS, EncoderName, preset
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits

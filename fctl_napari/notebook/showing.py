@@ -10,9 +10,9 @@ import numpy as np
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import OPACITY, Map
 from fctl_napari.api.opening import ImageLike, open
-from fctl_napari.corrections.final_map import FinalMap
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.ground_size import ground_size
 from fctl_napari.imagery.ground_words import axis_names, crs_name
 from fctl_napari.map_report.picture import coarse_labels

@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.notebook.layers import ViewerLayer
 
 STATIC = Path(__file__).parent / "static"

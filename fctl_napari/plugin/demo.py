@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import atomic_write, output_error
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.words import count_of

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_matching import find_bands
 from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.imagery.measured import PERCENTILES, outside

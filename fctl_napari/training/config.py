@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.band_names import Bands, rgb_in
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import ContextName, FCtLConfig, preset

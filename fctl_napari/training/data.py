@@ -16,7 +16,7 @@ from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import find_data_set
 from fctl_napari.datasets.read_ahead import read_ahead, reading_threads
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files, sample_splits

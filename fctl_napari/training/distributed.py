@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch import distributed as dist
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.segmentation.inference.hardware import resolve_device
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.inference.image_with_mask import Masks, masks_of

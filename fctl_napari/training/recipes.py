@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 PARTS = "parts"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.model_card import without_folders
 from fctl_napari.training.config import TrainConfig

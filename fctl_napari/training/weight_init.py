@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.imagery.labels.class_names import NameMatch, match_names
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.class_axes import class_axes, take_classes

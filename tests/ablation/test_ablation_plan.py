@@ -8,7 +8,7 @@ import pytest
 from helpers_ablation import BANDS, recipe, write_scene
 
 from fctl_napari.ablation.plan import AblationRequest, Plan, make_plan
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.training.config import load_train_config
 
 

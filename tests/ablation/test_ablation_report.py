@@ -12,7 +12,7 @@ from fctl_napari.ablation.figure import ablation_figure
 from fctl_napari.ablation.report import report, studies
 from fctl_napari.ablation.results import Result
 from fctl_napari.ablation.tables import ablation_row
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.figures.files import save_figure
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fctl_napari.ablation.results import Result, append_results, read_results
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 NUMBERS = st.floats(0, 1)
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=8)

@@ -19,7 +19,7 @@ from helpers_ablation import recipe, train_baseline, write_scene
 from fctl_napari.ablation.plan import AblationRequest, make_plan
 from fctl_napari.ablation.results import Result, read_results
 from fctl_napari.ablation.run import checkpoint_of, run_ablation
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.model.model_card import read_card
 
 

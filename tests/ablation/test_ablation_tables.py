@@ -11,7 +11,7 @@ from _pytest.mark import ParameterSet
 from helpers_training import CLASSES, write_scene
 
 from fctl_napari.ablation.tables import AblationRow, ablation_row, ablation_rows
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.segmentation.inference.predictor import Predictor

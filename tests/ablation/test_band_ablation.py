@@ -14,7 +14,7 @@ from fctl_napari.ablation.plan import AblationRequest, make_plan
 from fctl_napari.ablation.report import report
 from fctl_napari.ablation.results import read_results
 from fctl_napari.ablation.run import run_ablation
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.config import Band
 from fctl_napari.training.config import TrainConfig
 

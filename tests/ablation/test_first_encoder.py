@@ -9,7 +9,7 @@ import torch
 
 from fctl_napari.ablation.first_encoder import write_first_encoder
 from fctl_napari.ablation.frozen_tiles import check_unseen
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints
 from fctl_napari.training.config import load_train_config

@@ -19,8 +19,8 @@ from fctl_napari.ablation.frozen_tiles import check_unseen, chunks_of, measured_
 from fctl_napari.ablation.frozen_trainer import FrozenTrainer
 from fctl_napari.ablation.plan import AblationRequest, Training, make_plan
 from fctl_napari.ablation.tables import ablation_row
-from fctl_napari.errors import CheckpointError
 from fctl_napari.evaluation.context_reliance import context_reliance
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import read_card

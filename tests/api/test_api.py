@@ -11,8 +11,8 @@ from helpers_commands import Fctl
 
 import fctl_napari as fctl
 from fctl_napari.api.lazy_array import MOST_PX, require_small
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.segmentation.store.store import Segmentation
 
 
@@ -110,7 +110,7 @@ def test_corrections_are_part_of_the_map_and_of_the_window_s_file(
     assert (after.read((10, 20, 40, 60)) == 2).all()
     assert np.array_equal(after.prediction.read(), before)
     assert isinstance(fctl.open(painted.path), Corrections)
-    with fctl.corrections(scene, write=False) as read, pytest.raises(Exception, match="read"):
+    with fctl.corrections(scene, write=False) as read, pytest.raises(ValueError, match="not open for writing"):
         read.write(0, 0, np.ones((2, 2), np.uint8), author="ann")
     with fctl.corrections(scene) as painted:
         painted.undo()

@@ -20,8 +20,8 @@ from fctl_napari.cache.clearing import clear_cache
 from fctl_napari.cache.entries import entries, entry_path, folder_size
 from fctl_napari.cache.limit import cache_limit, limit_path, make_room
 from fctl_napari.cache.use import in_use
-from fctl_napari.errors import ConfigError, InputError, OutputError
-from fctl_napari.export.export import export
+from fctl_napari.exceptions import ConfigError, InputError, OutputError
+from fctl_napari.exporting.export import export
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth

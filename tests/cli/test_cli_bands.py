@@ -9,7 +9,7 @@ import pytest
 from helpers_bands import NAMES, four_band_scene, write_bands, write_four_band_network
 from helpers_commands import Fctl
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card
 from fctl_napari.segmentation.store.store import Segmentation

@@ -12,7 +12,7 @@ import pytest
 from helpers_commands import Fctl
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import numbered_classes
@@ -163,7 +163,7 @@ def test_next_lists_regions_by_gain_without_what_is_corrected(
 def test_exports_of_a_segmentation_come_back(
     fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], tiny_checkpoint: Path
 ) -> None:
-    from fctl_napari.export.export import export
+    from fctl_napari.exporting.export import export
 
     Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(tmp_path / "image.png")
     values = np.random.default_rng(0).integers(1, 4, (20, 30)).repeat(10, 0).repeat(10, 1).astype(np.uint8)

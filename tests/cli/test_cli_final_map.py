@@ -15,8 +15,8 @@ from helpers_commands import Fctl
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.export.export import export
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exporting.export import export
 from fctl_napari.imagery.formats.mask_tags import names_text
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable, class_table

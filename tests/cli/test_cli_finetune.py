@@ -12,7 +12,7 @@ import pytest
 from helpers_commands import Fctl
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.targets import open_corrections
 from fctl_napari.finetuning.tile_sampling import Corrected, choose_tiles

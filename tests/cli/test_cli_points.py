@@ -12,7 +12,7 @@ import pytest
 from helpers_commands import Fctl
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.segmentation.store.store import Segmentation

@@ -13,7 +13,7 @@ from helpers_commands import Fctl
 from PIL import Image
 
 from fctl_napari.cli.app import app
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.segmentation.store.store import Segmentation
 
 BEYOND, INSIDE, OUTSIDE = (10, -5, 4000, 50), "10 0 150 50", (0, 200, 10, 300)

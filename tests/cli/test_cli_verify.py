@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from helpers_commands import Fctl
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery import fingerprint as fingerprints
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.fingerprint import fingerprint

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fctl_napari.datasets.check import check_data_set
 from fctl_napari.datasets.layouts import DataSet, find_data_set
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 
 @pytest.mark.parametrize("layout", list(NAMES))

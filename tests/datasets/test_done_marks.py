@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fctl_napari.datasets.done_marks import FILE, DoneMarks
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 
 
 def test_marks_go_with_the_folder(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from fctl_napari.datasets.image_cache import Shelf
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats.png_jpeg import raster_header, read_raster

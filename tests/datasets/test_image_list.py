@@ -13,10 +13,10 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.datasets.image_list import is_several, list_images
-from fctl_napari.errors import InputError
-from fctl_napari.export.export import export
+from fctl_napari.exceptions import InputError
+from fctl_napari.exporting.export import export
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image

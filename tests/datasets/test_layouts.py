@@ -19,7 +19,7 @@ from fctl_napari.datasets.files import Pair, find_files
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import find_data_set
 from fctl_napari.datasets.split import PUBLISHED, split_pairs
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import ClassTable, class_table
 from fctl_napari.training.config import DataSettings

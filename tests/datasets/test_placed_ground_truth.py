@@ -12,7 +12,7 @@ from PIL import Image
 from fctl_napari.datasets.check import check_data_set
 from fctl_napari.datasets.convert import convert_data_set
 from fctl_napari.datasets.layouts import find_data_set
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import Scene, open_scenes
 

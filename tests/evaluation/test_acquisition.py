@@ -12,9 +12,9 @@ from helpers_progress import stop_after
 from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.measure import label, regionprops
 
-from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import acquisition, blockwise
 from fctl_napari.evaluation.acquisition import Suggestion, find_next, renewed, whole_cells
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.segmentation.store.map_names import ENTROPY, MAPS

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import blockwise
 from fctl_napari.evaluation.agreement import compare
 from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.segmentation.store.store import Segmentation
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fctl_napari.errors import InputError, OutputError
 from fctl_napari.evaluation.checked_points import (
     CheckedPoints,
     draw_sample,
@@ -21,6 +20,7 @@ from fctl_napari.evaluation.checked_points import (
 from fctl_napari.evaluation.point_estimate import estimate_points
 from fctl_napari.evaluation.point_sample import MapCounts, count_classes
 from fctl_napari.evaluation.point_table import read_table, write_table
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.segmentation.store.store import Segmentation
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fctl_napari.errors import CheckpointError
 from fctl_napari.evaluation.context_reliance import context_reliance, segmentation_reliance
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.measure import label, regionprops
 
-from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import blockwise, connected_components
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.error_regions import Region, find_disagreements, find_errors, find_uncertain, order
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.segmentation.store.map_names import MAPS

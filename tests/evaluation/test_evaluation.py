@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import blockwise
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.label_source import LabelSource

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.class_areas import ClassAreas
 from fctl_napari.evaluation.job_table import ImageRow, read_rows, sum_of, write_rows
+from fctl_napari.exceptions import InputError
 
 ODD = ('/a, "b".png', "/new\nline.png", "/caf\udce9.png", "https://host/ü.tif")
 

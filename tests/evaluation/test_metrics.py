@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+from fctl_napari.exceptions import InputError
 
 
 def random_labels(seed: int, classes: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:

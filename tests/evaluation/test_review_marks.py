@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_regions import Region
 from fctl_napari.evaluation.review_marks import Marks, marks_path
+from fctl_napari.exceptions import InputError
 
 LAKE = Region((100, 200, 140, 260), (100, 230), 1200, 1, 0, 0.8)
 UNCERTAIN = Region((10, 10, 20, 20), (10, 12), 80, None, 2, 0.3)

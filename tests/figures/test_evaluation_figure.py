@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fctl_napari.errors import OutputError
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.evaluation import Evaluation
+from fctl_napari.exceptions import OutputError
 from fctl_napari.figures.evaluation import (
     draw_confusion,
     draw_reliability,

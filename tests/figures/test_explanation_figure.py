@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.figures.drawing import round_length
 from fctl_napari.figures.explanation import explanation_figure
 from fctl_napari.figures.files import save_figure

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.figures.attention import attention_figure, weights_figure
 from fctl_napari.figures.comparison import colorize, error_picture
 from fctl_napari.figures.enhancement import enhancement_figure, lfi_window, strongest_figure

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers_progress import stop_after
 
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.finetuning.affected_tiles import LOW, SHARE, affected_cells
 from fctl_napari.finetuning.targets import LabelCorrections, meet
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

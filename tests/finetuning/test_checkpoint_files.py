@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fctl_napari.errors import CheckpointError, FctlError, InputError, OutputError
+from fctl_napari.exceptions import CheckpointError, FctlError, InputError, OutputError
 from fctl_napari.finetuning.candidates import request_path
 from fctl_napari.finetuning.checkpoint_files import delete_checkpoint, rename_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import Cancelled, CheckpointError, ConfigError, InputError, OutputError
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.domain import out_of_domain, trained_on
 from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
 from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.gate import Figures

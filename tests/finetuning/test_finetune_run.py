@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from fctl_napari.errors import CheckpointError, FctlError, InputError, OutputError
+from fctl_napari.exceptions import CheckpointError, FctlError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
 from fctl_napari.finetuning.finetune import Finetuner
 from fctl_napari.finetuning.request import FinetuneRequest

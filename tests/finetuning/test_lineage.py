@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.finetuning.lineage import lineage
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash, read_card

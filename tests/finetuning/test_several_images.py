@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fctl_napari.corrections.regions import CorrectedBox
-from fctl_napari.errors import Cancelled, ConfigError, InputError, OutputError
+from fctl_napari.correcting.regions import CorrectedBox
+from fctl_napari.exceptions import Cancelled, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, state_path
 from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.lineage import lineage

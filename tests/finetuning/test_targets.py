@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label, regionprops
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.regions import CorrectedBox
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.regions import CorrectedBox
 from fctl_napari.finetuning.targets import (
     APART,
     LabelCorrections,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.request import HEADS, PARTS
 from fctl_napari.finetuning.trainable_parameters import parameters_of
 from fctl_napari.finetuning.trainable_parts import sizes_of_parts, trainable_share

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fctl_napari.errors import CheckpointError, OutputError
+from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, request_path, roll_back, state_path, traces
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.unfinished import check_waiting, find_cut, find_waiting, open_waiting, remember

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers_commands import Fctl
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
 

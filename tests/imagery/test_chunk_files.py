@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.formats.chunk_files import ChunkFiles, chunk_files
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

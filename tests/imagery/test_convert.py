@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image as NgffImage
 from PIL import Image
 
-from fctl_napari.errors import Cancelled, InputError, OutputError
+from fctl_napari.exceptions import Cancelled, InputError, OutputError
 from fctl_napari.imagery import convert as convert_module
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert

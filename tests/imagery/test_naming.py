@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zarr
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery import naming
 from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, corrections_path, paths_of
 

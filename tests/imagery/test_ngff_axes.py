@@ -13,7 +13,7 @@ from helpers_ngff import axes_of, write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats.ngff_axes import axis_letters
 from fctl_napari.imagery.open import open_image

@@ -11,7 +11,7 @@ import zarr
 from helpers_commands import Fctl
 from helpers_ngff import write_image, write_labels
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.ome_zarr import collection
 from fctl_napari.imagery.naming import beside
 from fctl_napari.imagery.open import open_image

@@ -19,7 +19,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.png_jpeg import MAX_PIXELS
 from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

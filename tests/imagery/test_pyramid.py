@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery import halving as halving_module
 from fctl_napari.imagery import pyramid as pyramid_module
 from fctl_napari.imagery.array_pyramid import pyramid_from_array

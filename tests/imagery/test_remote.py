@@ -23,7 +23,7 @@ import zarr
 from PIL import Image
 from rasterio.transform import from_origin
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import remote
@@ -340,7 +340,7 @@ def test_without_the_packages_it_says_what_to_install() -> None:
     script = """
         import sys
         sys.modules["fsspec"] = None
-        from fctl_napari.errors import InputError
+        from fctl_napari.exceptions import InputError
         from fctl_napari.imagery.open import open_image
         try:
             open_image("http://127.0.0.1/i.zarr")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.convert import convert

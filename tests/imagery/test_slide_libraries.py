@@ -20,7 +20,7 @@ from helpers_slides import (
     ycbcr,
 )
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.open import open_image
 
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from helpers_commands import Fctl
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.stac import asset_location, is_item
 from fctl_napari.imagery.open import open_image
 

@@ -10,7 +10,7 @@ import zarr
 from helpers_commands import fctl_process
 from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery import measured
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import with_chunk_cache

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers_ngff import write_image, write_labels
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.naming import beside, stem

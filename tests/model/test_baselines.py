@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.baselines.segnet import unpool
 from fctl_napari.model.baselines.unet import UNetDecoder
 from fctl_napari.model.build import make_network

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model import model_card as card_module
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import ClassInfo, ClassTable, class_table, numbered_classes
 
 

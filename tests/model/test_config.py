@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.config import PRESETS, Context, make_config, preset
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.decoder import FCN8sDecoder, UpScores
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.base import Encoder

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d

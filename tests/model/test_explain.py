@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model import explain as explain_module
 from fctl_napari.model.ale import LFI
 from fctl_napari.model.config import Context

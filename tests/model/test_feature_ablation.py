@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.config import Context, FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.feature_ablation import Without

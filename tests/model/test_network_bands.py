@@ -9,8 +9,8 @@ import torch
 from helpers_training import NETWORK
 from pydantic import ValidationError
 
-from fctl_napari.errors import ConfigError
 from fctl_napari.evaluation.cost import count_parameters, random_inputs
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError, OutputError
+from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import class_table, numbered_classes
 from fctl_napari.model.explain import explain

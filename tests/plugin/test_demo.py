@@ -93,7 +93,7 @@ def test_demo_without_a_display(tmp_path: Path, earth_checkpoint: Path, whole: b
 
 
 def test_a_missing_checkpoint_is_reported_before_anything_opens(tmp_path: Path) -> None:
-    from fctl_napari.errors import CheckpointError
+    from fctl_napari.exceptions import CheckpointError
     from fctl_napari.plugin.demo import run_demo
 
     with pytest.raises(CheckpointError, match="nothing-here"):

@@ -12,8 +12,8 @@ from helpers_commands import Fctl, Outcome
 from helpers_window import errors, level, mask_of
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import OutputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import OutputError
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct import edit_window

@@ -16,7 +16,7 @@ from helpers_window import errors, level, mask_of
 from PIL import Image
 from rasterio.enums import Resampling
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.correct import edit_window

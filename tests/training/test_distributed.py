@@ -12,7 +12,7 @@ import torch
 from helpers_commands import fctl_process
 from helpers_training import ONE_CONTEXT, STAGES, losses, make, toml_of, write_scene
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import read_card
 from fctl_napari.training.distributed import Group

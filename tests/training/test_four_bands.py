@@ -10,7 +10,7 @@ import pytest
 from helpers_bands import NAMES, four_band_scene, write_bands, write_four_bands
 from helpers_training import NETWORK
 
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.figures.explanation import explanation_figure
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.config import PRESETS
 from fctl_napari.training.config import TrainConfig, load_train_config

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fctl_napari.errors import ConfigError, FctlError, InputError
+from fctl_napari.exceptions import ConfigError, FctlError, InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.build import make_network

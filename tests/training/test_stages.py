@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers_training import STAGES, losses, make, write_scene
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import read_card
 from fctl_napari.training.train import train

@@ -6,7 +6,7 @@ import torch
 from helpers_training import NETWORK, NO_CONTEXT, ONE_CONTEXT, losses, make, write_scene
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.imagery.open import open_image

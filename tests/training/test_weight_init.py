@@ -12,7 +12,7 @@ import torch
 from helpers_training import NETWORK, NO_CONTEXT, make, write_scene
 from PIL import Image
 
-from fctl_napari.errors import ConfigError, OutputError
+from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassTable

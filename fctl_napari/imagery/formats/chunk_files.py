@@ -19,7 +19,7 @@ from zarr.codecs import BytesCodec, ZstdCodec
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 
 NOTHING_THERE = FileNotFoundError, IsADirectoryError, NotADirectoryError
 """Errors of reading a chunk that was never written."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands, shown_colors
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level

@@ -10,7 +10,7 @@ from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
 from zarr.storage import StoreLike
 
 from fctl_napari.class_colors import new_colors
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.imagery.formats.ngff_axes import axis_letters, described_axes
 from fctl_napari.imagery.formats.remote import SIGN_IN, HttpStore, open_store
 from fctl_napari.imagery.formats.zipped import is_zipped_zarr, open_zip, zip_file

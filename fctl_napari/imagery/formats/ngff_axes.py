@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 NAMES = {
     "y": ("y", "lat", "latitude", "northing", "row", "rows", "height"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import zarr
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import child, is_url
 from fctl_napari.words import count_of

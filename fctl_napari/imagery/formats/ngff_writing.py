@@ -17,7 +17,7 @@ import numpy as np
 import zarr
 from zarr.core import sync as zarr_sync
 
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 from fctl_napari.files import output_error
 from fctl_napari.imagery.formats.ngff import FILE_SUFFIXES, is_zarr, ome_attributes
 from fctl_napari.imagery.halving import NAPARI_COARSEST, halved_shape

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.imagery.level import Level, MappedArray
 
 NPY_MAGIC = b"\x93NUMPY"

@@ -7,7 +7,7 @@ from typing import Any
 
 import zarr
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import rgb_bands
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import LevelPlacement, axis_unit, level_placements

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import StoredMask, Validity

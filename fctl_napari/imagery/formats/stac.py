@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.remote import fetch, is_gdal_address, is_url
 
 SUFFIXES = (".json", ".geojson")

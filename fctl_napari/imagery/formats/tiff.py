@@ -15,7 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import FctlError, InputError, reason_of
+from fctl_napari.exceptions import FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats.aux_xml import bands_beside
 from fctl_napari.imagery.formats.remote import open_file

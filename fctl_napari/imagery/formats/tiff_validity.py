@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError, reason_of
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.imagery.formats.tiff_bands import TiffBands
 from fctl_napari.imagery.formats.tiff_series import MASK_SUBFILE, tiff_images
 from fctl_napari.imagery.level import Level

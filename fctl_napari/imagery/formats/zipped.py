@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zarr.storage import ZipStore
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 ZIP_MAGIC = b"PK\x03\x04"
 METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")

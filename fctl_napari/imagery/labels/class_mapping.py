@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.labels.color_key import NO_CLASS

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.class_colors import DEEPGLOBE
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 NO_CLASS = 255
 """Class index of a px that is not labelled or is not scored."""

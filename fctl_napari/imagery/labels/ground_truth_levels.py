@@ -9,7 +9,7 @@ import numpy as np
 
 from fctl_napari.cache.limit import make_room
 from fctl_napari.cache.use import use
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.progress import Progress, no_progress

@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import LevelPlacement, axis_unit, level_placements
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels

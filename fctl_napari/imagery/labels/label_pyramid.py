@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff, ngff_writing
 from fctl_napari.imagery.formats.chunk_files import chunk_files
 from fctl_napari.imagery.halving import halved_shape

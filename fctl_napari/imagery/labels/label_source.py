@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.cache.use import Use
-from fctl_napari.errors import FctlError, InputError, reason_of
+from fctl_napari.exceptions import FctlError, InputError, reason_of
 from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.imagery.level import read_padded

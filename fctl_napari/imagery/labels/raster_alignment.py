@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.png_jpeg import read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
 from fctl_napari.imagery.geodesy import Ground

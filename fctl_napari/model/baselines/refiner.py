@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, cat, nn
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.baselines.base import Baseline
 from fctl_napari.model.baselines.unet import UNetDecoder
 from fctl_napari.model.config import FCtLConfig

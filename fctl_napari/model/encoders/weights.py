@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.config import RGB
 from fctl_napari.model.encoders.base import Encoder
 from fctl_napari.model.input_filters import refit_filters

@@ -13,7 +13,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.errors import Cancelled
+from fctl_napari.exceptions import Cancelled
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.progress import Progress
 

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.ground_areas import area_text, area_unit
+from fctl_napari.exceptions import FctlError
 from fctl_napari.plugin.common.class_display import class_colors, displayed
 from fctl_napari.plugin.common.notify import report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.class_colors import display_colors
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.remembered_colors import load_colors, remember_colors

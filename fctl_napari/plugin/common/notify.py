@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from napari.utils.notifications import notification_manager, show_error, show_info
 
-from fctl_napari.errors import Cancelled, FctlError
+from fctl_napari.exceptions import Cancelled, FctlError
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject

@@ -13,7 +13,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 if TYPE_CHECKING:
     from napari.layers import Image

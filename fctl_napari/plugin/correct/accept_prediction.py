@@ -11,10 +11,10 @@ import numpy as np
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.merge import values_by_name
-from fctl_napari.corrections.strokes import Stroke
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.merge import values_by_name
+from fctl_napari.correcting.strokes import Stroke
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.correct.stroke_queue import PixelEdit
 from fctl_napari.plugin.layers.roi import region_layer

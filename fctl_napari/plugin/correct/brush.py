@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import reported

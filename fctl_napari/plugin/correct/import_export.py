@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.files import export_corrections, import_file, import_labels
-from fctl_napari.corrections.merge import Conflict, MergeReport, Policy, merge
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.files import export_corrections, import_file, import_labels
+from fctl_napari.correcting.merge import Conflict, MergeReport, Policy, merge
 from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.common.background import Job

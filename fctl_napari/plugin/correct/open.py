@@ -12,9 +12,9 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import cache_folder
-from fctl_napari.corrections.correction_store import half_made
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.correction_store import half_made
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Job

@@ -11,9 +11,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from fctl_napari.api.locations import cache_folder
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.relink import copy_for, relink
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.relink import copy_for, relink
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.correct.layer import add_corrections

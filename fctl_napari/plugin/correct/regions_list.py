@@ -9,7 +9,7 @@ from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QTableView, QWidget
 
-from fctl_napari.corrections.regions import CorrectedRegion
+from fctl_napari.correcting.regions import CorrectedRegion
 from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.model.classes import ClassTable

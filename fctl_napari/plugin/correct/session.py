@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.plugin.correct.edit_window import EditWindow
 from fctl_napari.plugin.correct.layer import (
     add_corrections,

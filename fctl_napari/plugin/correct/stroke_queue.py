@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.regions import CorrectedRegion
-from fctl_napari.corrections.strokes import Stroke
-from fctl_napari.errors import Cancelled, FctlError, OutputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.regions import CorrectedRegion
+from fctl_napari.correcting.strokes import Stroke
+from fctl_napari.exceptions import Cancelled, FctlError, OutputError
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.progress import Progress

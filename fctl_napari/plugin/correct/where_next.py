@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qtpy.QtCore import QObject
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.acquisition import MOST, Suggestion, find_next, renewed, whole_cells
 from fctl_napari.evaluation.review_marks import Marks
 from fctl_napari.plugin.common.background import Jobs

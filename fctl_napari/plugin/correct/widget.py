@@ -12,11 +12,11 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.regions import CorrectedRegion
-from fctl_napari.errors import Cancelled, InputError, OtherImageError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.regions import CorrectedRegion
 from fctl_napari.evaluation.acquisition import Suggestion
 from fctl_napari.evaluation.ground_areas import area_words
+from fctl_napari.exceptions import Cancelled, InputError, OtherImageError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.api.locations import maps_beside
-from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.agreement import Agreement, compare
 from fctl_napari.evaluation.error_regions import (
     THRESHOLDS,
@@ -36,6 +35,7 @@ from fctl_napari.evaluation.error_types import (
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
+from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.class_names import match_names

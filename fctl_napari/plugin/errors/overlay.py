@@ -9,8 +9,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import Kinds
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.plugin.layers.computed_level import ComputedLevel

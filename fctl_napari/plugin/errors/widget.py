@@ -12,13 +12,13 @@ import napari
 from napari.layers import Labels
 from napari.utils.theme import get_theme
 
-from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation.agreement import Agreement
 from fctl_napari.evaluation.domain import domain_of_result
 from fctl_napari.evaluation.error_regions import Region, Regions
 from fctl_napari.evaluation.evaluation import Evaluation
 from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.evaluation.review_marks import Mark, Marks
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit, QProgressBar, QSpinBox, QVBoxLayout, QWidget
 
-from fctl_napari.corrections.provenance import RASTERS
-from fctl_napari.errors import FctlError
-from fctl_napari.export.export import POLYGON_KINDS, SIMPLIFIED_KINDS, kind_of
+from fctl_napari.correcting.provenance import RASTERS
+from fctl_napari.exceptions import FctlError
+from fctl_napari.exporting.export import POLYGON_KINDS, SIMPLIFIED_KINDS, kind_of
 from fctl_napari.map_report.report_path import is_report_path
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide

@@ -10,8 +10,8 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
-from fctl_napari.corrections.final_map import ComposedLabels, find_final_map
-from fctl_napari.corrections.provenance import Provenance
+from fctl_napari.correcting.final_map import ComposedLabels, find_final_map
+from fctl_napari.correcting.provenance import Provenance
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.class_display import displayed

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fctl_napari.corrections.final_map import find_final_map
+from fctl_napari.correcting.final_map import find_final_map
 from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation

@@ -11,9 +11,9 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
-from fctl_napari.corrections.provenance import check_provenance_path
-from fctl_napari.errors import Cancelled, InputError
-from fctl_napari.export.export import check_export
+from fctl_napari.correcting.provenance import check_provenance_path
+from fctl_napari.exceptions import Cancelled, InputError
+from fctl_napari.exporting.export import check_export
 from fctl_napari.map_report.report_path import check_report_path, is_report_path
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget

@@ -13,8 +13,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import result_path
-from fctl_napari.errors import FctlError, InputError
 from fctl_napari.evaluation.error_types import PAPER
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.unfinished import Waiting
 from fctl_napari.model.model_card import checkpoint_hash

@@ -16,9 +16,9 @@ from fctl_napari.api.locations import (
     new_checkpoint,
     result_path,
 )
-from fctl_napari.corrections.correction_store import INDEX, JOURNAL
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import FctlError, InputError, OutputError
+from fctl_napari.correcting.correction_store import INDEX, JOURNAL
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import FctlError, InputError, OutputError
 from fctl_napari.finetuning.affected_tiles import affected_cells
 from fctl_napari.finetuning.candidates import check_free, traces
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request

@@ -9,7 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.checkpoint_files import delete_checkpoint, rename_checkpoint
 from fctl_napari.finetuning.lineage import Kin, lineage
 from fctl_napari.model.model_card import builtin_checkpoints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.request import HEADS, PARTS
 from fctl_napari.finetuning.trainable_parts import trainable_share
 from fctl_napari.plugin.layers.choosers import combo

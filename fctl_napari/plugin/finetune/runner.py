@@ -8,7 +8,7 @@ from functools import partial
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.errors import Cancelled, FctlError
+from fctl_napari.exceptions import Cancelled, FctlError
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.run import FinetuneEvent, FinetuneRun, start_finetune
 from fctl_napari.finetuning.unfinished import remember

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import pyramid_path, result_path
-from fctl_napari.errors import Cancelled, CheckpointError, ConfigError, FctlError
 from fctl_napari.evaluation.class_areas import class_areas
 from fctl_napari.evaluation.job_table import ImageRow, State, read_rows, readable, write_rows
+from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, FctlError
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.bridge import post
 from fctl_napari.plugin.images.states import named_after

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fctl_napari.api.locations import cache_folder
-from fctl_napari.corrections.correction_store import INDEX, JOURNAL
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.correcting.correction_store import INDEX, JOURNAL
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.review_marks import Marks, marks_path
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QFileDialog
 from fctl_napari.api.locations import cache_folder
 from fctl_napari.datasets.done_marks import FILE, DoneMarks
 from fctl_napari.datasets.image_list import list_images
-from fctl_napari.errors import Cancelled, FctlError, InputError
+from fctl_napari.exceptions import Cancelled, FctlError, InputError
 from fctl_napari.imagery.naming import digest, writable
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.common.background import Jobs

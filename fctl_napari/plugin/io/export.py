@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fctl_napari.corrections.final_map import find_final_map
-from fctl_napari.corrections.provenance import Provenance
-from fctl_napari.export.export import export
-from fctl_napari.export.losses import ExportLosses
+from fctl_napari.correcting.final_map import find_final_map
+from fctl_napari.correcting.provenance import Provenance
+from fctl_napari.exporting.export import export
+from fctl_napari.exporting.losses import ExportLosses
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
@@ -35,7 +35,7 @@ FILTERS = (
 class ExportInputs:
     """Inputs of an export.
 
-    See ``fctl_napari.export.export.export``.
+    See ``fctl_napari.exporting.export.export``.
 
     Attributes
     ----------

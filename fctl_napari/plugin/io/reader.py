@@ -16,7 +16,7 @@ import PIL.Image
 from napari.layers import Image
 
 from fctl_napari.api.locations import pyramid_path, stem
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.geo import EXTENSIONS
 from fctl_napari.imagery.formats.ome_zarr import collection

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fctl_napari import __version__
 from fctl_napari.api.locations import cache_folder
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.sample import write_sample
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.io.reader import image_layers

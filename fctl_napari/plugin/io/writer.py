@@ -12,8 +12,8 @@ from npe2.manifest.contributions import WriterContribution
 from qtpy.QtCore import QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.errors import Cancelled, InputError
-from fctl_napari.export.export import check_export
+from fctl_napari.exceptions import Cancelled, InputError
+from fctl_napari.exporting.export import check_export
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import say
 from fctl_napari.plugin.io.export import ExportInputs, export_work

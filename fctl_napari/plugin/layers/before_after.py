@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QLabel
 from vispy.visuals.filters.clipping_planes import PlanesClipper
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.divider import Divider
 from fctl_napari.plugin.layers.image_source import FINAL_KEY, OVERLAY_KEY
 from fctl_napari.plugin.layers.resampled_labels import lies_over

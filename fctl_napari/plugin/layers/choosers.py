@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, resolve_checkpoint
 from fctl_napari.plugin.common.last_choices import note_checkpoint, recent_checkpoints
 from fctl_napari.plugin.common.notify import reported

@@ -10,8 +10,8 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import checkpoints_beside
-from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.domain import fitting_checkpoint
+from fctl_napari.exceptions import FctlError
 from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, resolve_checkpoint
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.layers.image_source import image_source

@@ -10,7 +10,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.ground_words import crs_name, is_local, same_crs
 from fctl_napari.plugin.common.notify import say

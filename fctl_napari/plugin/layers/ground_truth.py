@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
 from fctl_napari.api.locations import array_path, cache_folder, digest, stem
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zipped import zip_file

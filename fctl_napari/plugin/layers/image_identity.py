@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.layers.image_source import image_source

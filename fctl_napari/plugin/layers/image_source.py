@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.numbered import FileImage, image_file
 from fctl_napari.plugin.layers.ground import OnGround, ground_metadata, placed_on_ground

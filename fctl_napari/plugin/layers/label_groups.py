@@ -12,7 +12,7 @@ import zarr
 from napari.components import ViewerModel
 
 from fctl_napari.class_colors import MASK_OPACITY
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
 from fctl_napari.imagery.formats.remote import child, is_url, last_name

@@ -9,7 +9,7 @@ import napari
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers.resampled_labels import lies_over
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY

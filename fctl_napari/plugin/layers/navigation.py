@@ -8,7 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer, Shapes
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, units_to_world

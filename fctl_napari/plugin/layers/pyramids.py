@@ -17,7 +17,7 @@ from fctl_napari.cache.entries import cache_path
 from fctl_napari.cache.limit import make_room
 from fctl_napari.cache.use import Use, use
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ome_zarr import OURS

@@ -9,7 +9,7 @@ from qtpy.QtCore import QLocale, Signal
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.measured import measured_range
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.notify import report

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.layers.transforms import pixels_to_world, units_to_world
 from fctl_napari.plugin.layers.viewport import image_shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import napari
 from napari.layers import Image, Shapes
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.viewport import drawn_region, view_region
 from fctl_napari.windows import IntWindow

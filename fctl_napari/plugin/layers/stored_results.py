@@ -7,7 +7,7 @@ from glob import escape
 from pathlib import Path
 
 from fctl_napari.api.locations import checkpoint_path, result_path
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.store.identity import same_image

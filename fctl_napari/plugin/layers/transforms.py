@@ -9,7 +9,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.windows import FloatWindow
 
 MOVED = ("scale", "translate", "rotate", "shear", "affine", "units")

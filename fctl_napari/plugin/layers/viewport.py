@@ -9,7 +9,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.transforms import seen_pixels, to_pixels, units_between
 from fctl_napari.windows import IntWindow
 

@@ -8,7 +8,7 @@ import napari
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.windows import IntWindow

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers

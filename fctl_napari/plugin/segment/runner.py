@@ -13,7 +13,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.api.locations import maps_path, result_path
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.imagery.band_matching import find_bands
 from fctl_napari.imagery.band_names import Bands, band_names_in
 from fctl_napari.imagery.measured import outside, sampled_values

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import ConfigError, reason_of
+from fctl_napari.exceptions import ConfigError, reason_of
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import read_card

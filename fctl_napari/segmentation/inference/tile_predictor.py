@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import Dihedral

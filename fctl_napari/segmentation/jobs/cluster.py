@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.exceptions import FctlError, InputError
 
 if TYPE_CHECKING:
     from distributed import Client, Future, SpecCluster

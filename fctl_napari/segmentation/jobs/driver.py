@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.loaded_networks import prepare
 from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded

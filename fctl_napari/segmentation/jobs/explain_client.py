@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.explain import AttentionMaps, Explanation

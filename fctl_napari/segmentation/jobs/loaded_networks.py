@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference.engines import EngineName, resolve_engine
 from fctl_napari.segmentation.inference.hardware import device_type, resolve_precision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.imagery.band_names import Bands, band_names_in, rgb_in
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import Card

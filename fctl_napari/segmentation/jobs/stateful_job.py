@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fctl_napari.errors import Cancelled, FctlError, OutputError
+from fctl_napari.exceptions import Cancelled, FctlError, OutputError
 from fctl_napari.segmentation.jobs.cluster import (
     COUNT_SECONDS,
     DEATHS,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import CheckpointError, FctlError, InputError
+from fctl_napari.exceptions import CheckpointError, FctlError, InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash, read_card
 from fctl_napari.segmentation.store.store import Segmentation

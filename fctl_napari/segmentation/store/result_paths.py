@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.cache.entries import cache_path
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, paths_of, stem

@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.files import output_error
 from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

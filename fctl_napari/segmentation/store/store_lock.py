@@ -8,7 +8,7 @@ from typing import Any
 
 import filelock
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import output_error, remove_folder
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid

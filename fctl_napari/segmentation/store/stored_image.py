@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

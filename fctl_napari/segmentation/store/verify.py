@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 from fctl_napari.imagery.fingerprint import whole_fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 from fctl_napari.files import output_error
 from fctl_napari.segmentation.tiling.grid import Cell, Grid
 

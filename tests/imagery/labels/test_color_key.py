@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.class_colors import DEEPGLOBE
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.color_key import ColorKey
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 

@@ -10,7 +10,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth, as_classes

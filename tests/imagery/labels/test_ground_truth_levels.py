@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from helpers_progress import stop_after
 
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels import ground_truth_levels
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.ground_truth_levels import with_levels

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over

@@ -14,7 +14,7 @@ from helpers_ngff import write_image, write_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_placement import LabelPlacement, over_image

@@ -19,7 +19,7 @@ from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels import label_pyramid as labels_module

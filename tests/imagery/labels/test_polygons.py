@@ -11,7 +11,7 @@ import pyogrio.raw
 import pytest
 import shapely
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.polygons import NamedPolygons
 

@@ -10,7 +10,7 @@ import pytest
 from helpers_commands import Fctl
 from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth, raster_offset

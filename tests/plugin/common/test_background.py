@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, QThread
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.plugin.common import background
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.progress import Progress

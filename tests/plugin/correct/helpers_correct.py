@@ -12,7 +12,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.plugin.correct.widget import CorrectWidget
 
 OpenCorrect = Callable[..., tuple[napari.Viewer, CorrectWidget]]

@@ -30,7 +30,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.model.model_card import read_card

@@ -12,7 +12,7 @@ import pytest
 from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.plugin.correct.accept_prediction import accept

@@ -16,8 +16,8 @@ import pytest
 from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.journal import Journal
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.journal import Journal
 from fctl_napari.files import output_error
 from fctl_napari.plugin.correct import stroke_queue
 from fctl_napari.plugin.correct.edit_window import window_around

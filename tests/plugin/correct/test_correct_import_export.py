@@ -14,7 +14,7 @@ from helpers_correct import Until, edit, layer_window, rest
 from helpers_window import errors
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.correct.widget import CorrectWidget

@@ -12,7 +12,7 @@ import pyogrio
 import pytest
 from helpers_window import errors
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

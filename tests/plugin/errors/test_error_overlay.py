@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import PAPER, by_table, comparison_kinds, confusion_table, error_table
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.plugin.errors.comparison import MISSES, Showing

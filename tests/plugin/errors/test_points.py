@@ -22,7 +22,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.checked_points import CheckedPoints, points_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable

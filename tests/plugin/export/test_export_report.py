@@ -14,7 +14,7 @@ from helpers_window import errors
 from PIL import Image
 from qtpy.QtGui import QDesktopServices
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.plugin.dock.dock import open_tab

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers_finetune import OpenFinetune, Until
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image

@@ -12,7 +12,7 @@ from helpers_finetune import OpenFinetune, Until, decide, dock, keep, names, seg
 from helpers_window import errors
 from qtpy.QtTest import QTest
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.candidates import candidate_path, request_path, state_path, traces
 from fctl_napari.finetuning.request import PARTS, FinetuneRequest
 from fctl_napari.finetuning.unfinished import remember

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTreeWidgetItem
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.candidates import candidate_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import checkpoint_hash, read_card

@@ -20,7 +20,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from rasterio.transform import from_origin
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.job_table import read_rows
 from fctl_napari.plugin.dock import commands
 from fctl_napari.plugin.dock.dock import NAME, open_dock, open_images

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.error_regions import Region
 from fctl_napari.evaluation.review_marks import Marks
 from fctl_napari.imagery.open import open_image

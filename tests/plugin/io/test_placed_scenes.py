@@ -15,8 +15,8 @@ from helpers_ngff import write_image, write_labels
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from fctl_napari.corrections.correction_store import make
-from fctl_napari.errors import InputError
+from fctl_napari.correcting.correction_store import make
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.io.reader import get_reader, read

@@ -15,8 +15,8 @@ from helpers_window import errors
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth

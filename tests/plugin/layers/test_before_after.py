@@ -13,7 +13,7 @@ from helpers_window import errors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.dock.dock import FctlDock, open_dock
 from fctl_napari.plugin.layers.before_after import before_after, pair_of
 from fctl_napari.plugin.layers.before_after_buttons import KEYS

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from fctl_napari.api.locations import array_path, pyramid_path, result_path, stem
-from fctl_napari.errors import Cancelled
+from fctl_napari.exceptions import Cancelled
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.plugin.layers.pyramids import PreviewLevel, empty_preview, fill_preview, preview_levels

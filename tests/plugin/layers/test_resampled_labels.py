@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.layers.resampled_labels import lies_over, placed_labels
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.layers.viewport import drawn_region, image_shape, view_region
 
 HEIGHT, WIDTH = 300, 500

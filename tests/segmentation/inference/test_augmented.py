@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fctl_napari.errors import ConfigError
-from fctl_napari.export.logits import export_logits
+from fctl_napari.exceptions import ConfigError
+from fctl_napari.exporting.logits import export_logits
 from fctl_napari.model.windows import TURNS
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation

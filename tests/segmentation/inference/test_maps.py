@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from fctl_napari.errors import ConfigError, InputError, OutputError
+from fctl_napari.exceptions import ConfigError, InputError, OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

@@ -14,8 +14,8 @@ import pytest
 import torch
 from helpers_training import NETWORK
 
-from fctl_napari.errors import ConfigError
 from fctl_napari.evaluation.cost import random_inputs
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.build import make_network

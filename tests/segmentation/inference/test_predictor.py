@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint

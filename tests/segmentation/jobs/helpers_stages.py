@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fctl_napari.errors import InputError
+from fctl_napari.exceptions import InputError
 
 
 def count(argument: tuple[str, int]) -> Generator[list[tuple[int, int]], None, str]:

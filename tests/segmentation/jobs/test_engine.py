@@ -19,8 +19,8 @@ import tifffile
 from helpers_segmentation import CELLS, SCENE, chunk_times, done_chunks, pixels, save_lively_network
 from PIL import Image
 
-from fctl_napari import errors
-from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputError, OutputError
+from fctl_napari import exceptions as errors
+from fctl_napari.exceptions import CheckpointError, ConfigError, FctlError, InputError, OutputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.config import FCtLConfig

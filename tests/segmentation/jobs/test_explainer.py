@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers_segmentation import OVERLAP, SCENE, TILE, Local
 
-from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputError
+from fctl_napari.exceptions import CheckpointError, ConfigError, FctlError, InputError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.feature_ablation import Without

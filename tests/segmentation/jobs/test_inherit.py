@@ -11,7 +11,7 @@ import pytest
 from helpers_segmentation import CELLS, SCENE, Local, chunk_times, pixels, save_lively_network
 from PIL import Image
 
-from fctl_napari.errors import ConfigError, FctlError, InputError
+from fctl_napari.exceptions import ConfigError, FctlError, InputError
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation

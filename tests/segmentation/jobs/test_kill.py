@@ -15,7 +15,7 @@ import pytest
 from distributed import LocalCluster
 from helpers_segmentation import CELLS, SCENE, chunk_times, die, done_chunks, pixels
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.segmentation.jobs import driver
 from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.segmentation.jobs.engine import Engine
 from fctl_napari.segmentation.jobs.stateful_job import DEATHS, Kept, StagedEvent
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation

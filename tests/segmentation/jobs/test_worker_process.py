@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fctl_napari.errors import FctlError
+from fctl_napari.exceptions import FctlError
 from fctl_napari.segmentation.jobs import worker_process
 from fctl_napari.segmentation.jobs.cluster import Workers
 

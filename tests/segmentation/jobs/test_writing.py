@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fctl_napari.errors import OutputError
+from fctl_napari.exceptions import OutputError
 from fctl_napari.segmentation.jobs.writing import Writing
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery import fingerprint as fingerprints
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid

@@ -10,9 +10,9 @@ import pytest
 from helpers_commands import Fctl
 from PIL import Image
 
-from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.errors import OutputError
-from fctl_napari.export.export import export
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import OutputError
+from fctl_napari.exporting.export import export
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
 from fctl_napari.segmentation.store.store import Segmentation

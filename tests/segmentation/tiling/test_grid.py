@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap, merge_windows
 from fctl_napari.windows import Window
 
