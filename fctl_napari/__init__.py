@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "api.image": ["Image"],
         "api.maps": ["Map"],
         "api.measuring": ["Errors", "Figures", "errors", "evaluate"],
-        "api.opening": ["open"],
+        "api.opening": ["open", "sample"],
         "api.segmenting": ["refine", "segment"],
         "notebook.showing": ["show"],
         "api.training": ["AblationTable", "ablate", "train"],

@@ -17,6 +17,7 @@ from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.band_names import band_names_in, rgb_in
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.sample import write_sample
 from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:
@@ -74,6 +75,30 @@ def open(
     names, colors = band_names_in(bands), rgb_in(bands)
     pyramid = pyramid_from_array(values, name=named, value_range=value_range, bands=colors, georeference=place)
     return Image(pyramid if names is None else pyramid.with_band_names(names))
+
+
+def sample(folder: Path | str) -> Image:
+    """Write the sample scene into a folder, unless it is there, and open it.
+
+    It is the Earth at 15 px per degree, 5400 x 2700 px, with land cover as its ground truth: the label ``truth``.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The folder.
+
+    Returns
+    -------
+    Image
+        The scene, ``earth.ome.zarr`` in the folder.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the folder is not writable.
+    """
+    path = Path(folder) / "earth.ome.zarr"
+    return Image(open_image(path if path.is_dir() else write_sample(path)))
 
 
 def as_image(source: ImageLike, **how: Any) -> Image:

@@ -1,0 +1,151 @@
+"""The viewer in JupyterLab, in a real browser: what is on the screen is what the files hold."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.open import open_image
+from fctl_napari.segmentation.store.store import Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
+
+SHAPE = (600, 800)
+SHOW = """
+import fctl_napari as fctl
+viewer = fctl.show(fctl.open({scene!r}), {store!r}, height=450)
+viewer
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path, make_segmentation: Callable[..., Segmentation]) -> dict[str, str]:
+    """A gray scene with a white square, and a map of it: red on the left, blue on the right, nothing at the bottom."""
+    pixels = np.full((*SHAPE, 3), 120, np.uint8)
+    pixels[100:200, 600:700] = 255
+    scene = convert(pyramid_from_array(pixels, name="scene"), tmp_path / "scene.ome.zarr", chunk=256)
+    labels = np.ones(SHAPE, np.uint8)
+    labels[:, 400:] = 3
+    labels[500:] = 0
+    store = make_segmentation(labels, image=open_image(scene), path=tmp_path / "scene.made.fctl.ome.zarr")
+    return {"scene": str(scene), "store": str(store.path)}
+
+
+class Stage:
+    """The part of the page with the image: colors and places in px of the image, which is shown whole."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        page.wait_for_selector(".fctl-stage canvas", timeout=90_000)
+        self.element = page.query_selector(".fctl-stage")
+        self.element.scroll_into_view_if_needed()
+        box = self.element.bounding_box()
+        self.left, self.top, self.width, self.height = (box[name] for name in ("x", "y", "width", "height"))
+        self.scale = min(self.width / SHAPE[1], self.height / SHAPE[0])
+
+    def at(self, y: float, x: float) -> tuple[float, float]:
+        """Place on the page of a px of the image, (x, y)."""
+        return (
+            self.left + self.width / 2 + (x - SHAPE[1] / 2) * self.scale,
+            self.top + self.height / 2 + (y - SHAPE[0] / 2) * self.scale,
+        )
+
+    def color(self, y: float, x: float) -> np.ndarray:
+        """Color that is seen at a px of the image."""
+        picture = np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")).astype(int)
+        column, row = self.at(y, x)
+        found: np.ndarray = picture[round(row), round(column)]
+        return found
+
+    def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+        for _ in range(int(seconds * 5)):
+            if condition():
+                return
+            self.page.wait_for_timeout(200)
+        assert condition()
+
+
+def is_red(color: np.ndarray) -> bool:
+    return bool(color[0] > color[2] + 40)
+
+
+def is_blue(color: np.ndarray) -> bool:
+    return bool(color[2] > color[0] + 40)
+
+
+def is_gray(color: np.ndarray) -> bool:
+    return bool(np.ptp(color) < 12 and abs(color.mean() - 120) < 12)
+
+
+def run_cell(page: Any, number: int) -> str:
+    """Run a cell again, and return what it prints."""
+    cell = page.query_selector_all(".jp-Notebook .jp-CodeCell")[number]
+    cell.scroll_into_view_if_needed()
+    before = cell.query_selector(".jp-InputPrompt").inner_text()
+    cell.query_selector(".jp-InputArea-editor").click()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(
+        "([number, before]) => { const text = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[number]"
+        ".querySelector('.jp-InputPrompt').innerText; return text !== before && !text.includes('*'); }",
+        arg=[number, before],
+        timeout=30_000,
+    )
+    found: str = cell.query_selector(".jp-OutputArea").inner_text()
+    return found
+
+
+def test_the_page_shows_what_the_files_hold(open_notebook: Callable[..., Any], files: dict[str, str]) -> None:
+    page = open_notebook([SHOW.format(**files), "print(viewer.clicked, viewer.view)"])
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)) and is_blue(stage.color(300, 500)))
+    assert is_gray(stage.color(560, 100))  # nothing is computed there
+    assert stage.color(150, 650).mean() > stage.color(300, 500).mean() + 20  # the white square below the map
+    legend = page.query_selector(".fctl-legend").inner_text()
+    assert "red" in legend
+    assert "50.0 %" in legend
+
+    # a click is known to the kernel, and so is the view
+    page.mouse.click(*stage.at(250, 650))
+    page.wait_for_timeout(500)
+    told = run_cell(page, 1)
+    clicked = [int(number) for number in told[told.index("[") + 1 : told.index("]")].split(",")]
+    assert abs(clicked[0] - 250) <= 2
+    assert abs(clicked[1] - 650) <= 2
+    assert "[0, 0, 600, 800]" in told
+
+    # the map is hidden by its box
+    stage = Stage(page)
+    page.click(".fctl-layer:has-text('made') input[type=checkbox]")
+    stage.until(lambda: is_gray(stage.color(300, 100)) and is_gray(stage.color(300, 500)))
+    page.click(".fctl-layer:has-text('made') input[type=checkbox]")
+    stage.until(lambda: is_red(stage.color(300, 100)))
+
+    # swipe: the map is on the right of the line only
+    page.click(".fctl-layer:has-text('Swipe') input[type=checkbox]")
+    stage.until(lambda: is_gray(stage.color(300, 100)) and is_blue(stage.color(300, 700)))
+    page.mouse.move(*stage.at(300, 400))
+    page.mouse.down()
+    page.mouse.move(*stage.at(300, 100), steps=4)
+    page.mouse.up()
+    stage.until(lambda: is_gray(stage.color(300, 50)) and is_red(stage.color(300, 250)))
+
+
+def test_nothing_is_fetched_from_a_network(open_notebook: Callable[..., Any], files: dict[str, str]) -> None:
+    page = open_notebook([SHOW.format(**files)], "b")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)))
+    page.mouse.move(*stage.at(300, 300))
+    page.mouse.wheel(0, -400)  # finer tiles
+    page.wait_for_timeout(1500)
+    strangers = [url for url in asked if not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:"))]
+    assert strangers == []
