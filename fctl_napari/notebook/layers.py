@@ -28,8 +28,6 @@ class ViewerLayer:
         If True, it is shown.
     opacity : float
         Opacity, 0..1.
-    version : int
-        Number that is another one when its px have changed.
     """
 
     id: str
@@ -39,7 +37,6 @@ class ViewerLayer:
     shape: tuple[int, int]
     visible: bool = True
     opacity: float = 1.0
-    version: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return what the page knows of it."""
@@ -51,5 +48,4 @@ class ViewerLayer:
             "width": self.shape[1],
             "visible": self.visible,
             "opacity": self.opacity,
-            "version": self.version,
         }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
@@ -149,3 +150,37 @@ def test_nothing_is_fetched_from_a_network(open_notebook: Callable[..., Any], fi
     page.wait_for_timeout(1500)
     strangers = [url for url in asked if not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:"))]
     assert strangers == []
+
+
+def test_strokes_are_painted_undone_and_survive_the_kernel(
+    open_notebook: Callable[..., Any], files: dict[str, str]
+) -> None:
+    page = open_notebook([SHOW.format(**files), "print(viewer.strokes)"], "c")
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)))
+    page.click("[data-tool=brush]")
+    page.click(".fctl-class:has-text('blue')")
+    stage = Stage(page)
+    page.mouse.move(*stage.at(300, 100))
+    page.mouse.down()
+    page.mouse.move(*stage.at(300, 250), steps=6)
+    page.mouse.up()
+    stage.until(lambda: is_blue(stage.color(300, 180)))
+    assert is_red(stage.color(200, 180))
+    page.click("button:has-text('Undo')")
+    stage.until(lambda: is_red(stage.color(300, 180)))
+    page.click("button:has-text('Redo')")
+    stage.until(lambda: is_blue(stage.color(300, 180)))
+    assert run_cell(page, 1).split()[-1] == "1"
+
+    painted = Corrections.open(Path(files["scene"]).with_name("scene.corrections.ome.zarr"))
+    assert {name for name, area in painted.area_by_class().items() if area} == {"blue"}
+    before = painted.read((0, 0, *SHAPE))
+    page.keyboard.press("Escape")
+    page.click("text=Kernel")
+    page.click("text=Restart Kernel and Run All Cells…")
+    page.click(".jp-Dialog-button.jp-mod-warn, .jp-Dialog-button:has-text('Restart')")
+    page.wait_for_timeout(1000)
+    stage = Stage(page)
+    stage.until(lambda: is_blue(stage.color(300, 180)), 60)
+    assert np.array_equal(Corrections.open(painted.path).read((0, 0, *SHAPE)), before)

@@ -8,6 +8,13 @@ import OpenSeadragon from "openseadragon";
 const TILE = 256; // side of a tile, px
 const NICE = [1, 2, 5]; // first digits of the lengths of the scale bar
 const BAR = 160; // greatest length of the scale bar, px of the screen
+const NOT_SURE = 255; // value of px that are neither learned from nor scored
+const TOOLS = {
+  look: ["Look", "Pan by dragging, zoom with the wheel. A click is told to the notebook."],
+  brush: ["Brush", "Paint the chosen class by dragging."],
+  polygon: ["Polygon", "Paint the chosen class inside of what is drawn by dragging."],
+  erase: ["Erase", "Take away what was painted, by dragging."],
+};
 
 // ---- tiles
 
@@ -47,14 +54,15 @@ class Kernel {
 
 // The tiles of one layer as OpenSeadragon wants them.
 class KernelTiles extends OpenSeadragon.TileSource {
-  constructor(kernel, layer) {
+  constructor(kernel, layer, version) {
     super({ width: layer.width, height: layer.height, tileSize: TILE, tileOverlap: 0, ready: true });
     this.kernel = kernel;
     this.layer = layer;
+    this.version = version;
   }
 
   getTileUrl(level, x, y) {
-    return `fctl://${this.layer.id}/${this.layer.version}/${level}/${x}/${y}`; // a name for the cache, not an address
+    return `fctl://${this.layer.id}/${this.version}/${level}/${x}/${y}`; // a name for the cache, not an address
   }
 
   hasTransparency() {
@@ -109,6 +117,7 @@ class Viewer {
     this.stage = element("div", "fctl-stage", this.root);
     this.stage.style.height = `${model.get("height")}px`;
     this.panel = element("div", "fctl-panel", this.root);
+    this.tools = element("div", "fctl-tools", this.panel);
     this.list = element("div", "fctl-layers", this.panel);
     this.legend = element("div", "fctl-legend", this.panel);
     this.status = element("div", "fctl-status", this.panel);
@@ -128,7 +137,11 @@ class Viewer {
     });
     this.bar = element("div", "fctl-bar", this.stage);
     this.divider = element("div", "fctl-divider", this.stage);
+    this.drawing = element("canvas", "fctl-drawing", this.stage);
+    this.tool = "look";
+    this.value = 1;
     this.listen();
+    this.showTools();
     this.showLayers();
     this.showLegend();
   }
@@ -137,6 +150,7 @@ class Viewer {
     const { model, osd } = this;
     this.handlers = {
       "change:layers": () => this.showLayers(),
+      "change:versions": () => this.showLayers(),
       "change:legend": () => this.showLegend(),
       "change:view": () => this.follow(),
       "change:swipe": () => this.divide(),
@@ -159,6 +173,86 @@ class Viewer {
     });
     this.stage.addEventListener("pointerleave", () => (this.status.textContent = ""));
     this.divider.addEventListener("pointerdown", (event) => this.drag(event));
+    this.drawing.addEventListener("pointerdown", (event) => this.paint(event));
+    this.told = (content) => {
+      if (content.kind !== "painted") return;
+      this.problem.textContent = content.error ?? "";
+      const drawing = this.drawing.getContext("2d");
+      drawing.clearRect(0, 0, this.drawing.width, this.drawing.height);
+    };
+    model.on("msg:custom", this.told);
+  }
+
+  // ---- painting
+
+  showTools() {
+    this.problem = element("div", "fctl-problem");
+    if (this.model.get("paints")) {
+      for (const [name, [title, tip]] of Object.entries(TOOLS)) {
+        const button = element("button", "", this.tools, title);
+        button.title = tip;
+        button.addEventListener("click", () => this.choose(name));
+        button.dataset.tool = name;
+      }
+      for (const kind of ["undo", "redo"]) {
+        const button = element("button", "", this.tools, kind === "undo" ? "Undo" : "Redo");
+        button.title = `${button.textContent} the latest stroke of yours.`;
+        button.addEventListener("click", () => this.model.send({ kind }));
+      }
+      const row = element("label", "fctl-layer", this.tools, "Radius");
+      this.radius = element("input", "", row);
+      Object.assign(this.radius, { type: "range", min: 1, max: 100, value: 12, title: "Radius of the brush, px of the screen." });
+    }
+    this.panel.insertBefore(this.problem, this.list);
+    this.choose("look");
+  }
+
+  choose(tool) {
+    this.tool = tool;
+    this.drawing.style.pointerEvents = tool === "look" ? "none" : "auto";
+    for (const button of this.tools.querySelectorAll("[data-tool]")) {
+      button.classList.toggle("fctl-chosen", button.dataset.tool === tool);
+    }
+  }
+
+  // Follows the pointer until it is let go, and sends the stroke, which is saved before it is answered.
+  paint(event) {
+    event.preventDefault();
+    const { drawing, tool, stage } = this;
+    const box = stage.getBoundingClientRect();
+    Object.assign(drawing, { width: box.width, height: box.height });
+    const context = drawing.getContext("2d");
+    const color = this.model.get("legend")[this.value - 1]?.color ?? [255, 255, 255];
+    const style = `rgba(${tool === "erase" ? "0, 0, 0" : color.join()}, 0.7)`;
+    const radius = tool === "polygon" ? 0 : Number(this.radius.value);
+    Object.assign(context, { strokeStyle: style, fillStyle: style, lineCap: "round", lineJoin: "round", lineWidth: 2 * radius || 2 });
+    const places = [];
+    const add = (moved) => {
+      const place = new OpenSeadragon.Point(moved.clientX - box.left, moved.clientY - box.top);
+      places.push(place);
+      context.clearRect(0, 0, drawing.width, drawing.height);
+      context.beginPath();
+      places.forEach((each, index) => (index ? context.lineTo(each.x, each.y) : context.moveTo(each.x, each.y)));
+      if (tool === "polygon") context.fill();
+      else context.lineTo(place.x + 0.01, place.y);
+      context.stroke();
+    };
+    const end = () => {
+      drawing.removeEventListener("pointermove", add);
+      drawing.removeEventListener("pointerup", end);
+      const points = places.map((place) => this.world.viewerElementToImageCoordinates(place)).map(({ x, y }) => [y, x]);
+      this.model.send({
+        kind: "stroke",
+        tool: tool === "polygon" ? "polygon" : "brush",
+        points,
+        radius: radius / this.world.viewportToImageZoom(this.osd.viewport.getZoom(true)),
+        value: tool === "erase" ? 0 : this.value,
+      });
+    };
+    drawing.setPointerCapture(event.pointerId);
+    drawing.addEventListener("pointermove", add);
+    drawing.addEventListener("pointerup", end);
+    add(event);
   }
 
   set(name, value) {
@@ -187,16 +281,17 @@ class Viewer {
   }
 
   showLayer(layer, index) {
+    const version = this.model.get("versions")[layer.id] ?? 0; // another one when its px have changed
     const known = this.shown.get(layer.id);
     const opacity = layer.visible ? layer.opacity : 0;
-    if (known && known.version === layer.version) {
+    if (known && known.version === version) {
       known.item.setOpacity(opacity);
       return;
     }
-    const record = { item: known?.item, version: layer.version };
+    const record = { item: known?.item, version };
     this.shown.set(layer.id, record);
     this.osd.addTiledImage({
-      tileSource: new KernelTiles(this.kernel, layer),
+      tileSource: new KernelTiles(this.kernel, layer, version),
       width: 1,
       index: known ? undefined : index,
       opacity,
@@ -238,19 +333,28 @@ class Viewer {
 
   showLegend() {
     this.legend.replaceChildren();
-    for (const { name, color, note } of this.model.get("legend")) {
+    const classes = this.model.get("legend");
+    const entries = classes.map((each, index) => ({ ...each, value: index + 1 }));
+    if (this.model.get("paints")) entries.push({ name: "not sure", color: [255, 255, 255], note: "", value: NOT_SURE });
+    for (const { name, color, note, value } of entries) {
       const row = element("div", "fctl-class", this.legend);
+      row.classList.toggle("fctl-chosen", this.model.get("paints") && value === this.value);
+      row.title = this.model.get("paints") ? `Paint ${name}.` : "";
+      row.addEventListener("click", () => {
+        this.value = value;
+        this.showLegend();
+      });
       element("span", "fctl-swatch", row).style.background = `rgb(${color.join()})`;
       element("span", "", row, name);
       element("span", "fctl-note", row, note);
     }
   }
 
-  // ---- swipe: the uppermost visible layer is shown on the right of a line only
+  // ---- swipe: the uppermost visible map is shown on the right of a line only; what is painted stays
 
   divide() {
     const on = this.model.get("swipe");
-    const top = [...this.model.get("layers")].reverse().find((layer) => layer.visible);
+    const top = [...this.model.get("layers")].reverse().find((layer) => layer.visible && layer.id !== "corrections");
     this.divider.style.display = on ? "block" : "none";
     this.share ??= 0.5;
     this.divider.style.left = `${this.share * 100}%`;
@@ -318,7 +422,7 @@ class Viewer {
 
   follow() {
     const view = this.model.get("view");
-    if (this.told === JSON.stringify(view) || !this.world || !view.length) return;
+    if (this.shownView === JSON.stringify(view) || !this.world || !view.length) return;
     this.look(view);
   }
 
@@ -333,7 +437,7 @@ class Viewer {
       clip(bounds.y + bounds.height, height),
       clip(bounds.x + bounds.width, width),
     ];
-    this.told = JSON.stringify(view);
+    this.shownView = JSON.stringify(view);
     this.set("view", view);
     this.divide();
   }
@@ -350,6 +454,7 @@ class Viewer {
 
   leave() {
     for (const [name, act] of Object.entries(this.handlers)) this.model.off(name, act);
+    this.model.off("msg:custom", this.told);
     this.kernel.leave();
     this.osd.destroy();
   }

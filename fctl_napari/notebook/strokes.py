@@ -1,0 +1,107 @@
+"""Strokes that are drawn in a notebook's page, as px of the corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from fctl_napari.exceptions import InputError
+from fctl_napari.windows import Window
+
+Tool = Literal["brush", "polygon"]
+
+MOST_PX = 2**26
+"""Largest stroke, px of its bounding box."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Px of a stroke.
+
+    Attributes
+    ----------
+    y0, x0 : int
+        Position of the first px.
+    mask : ndarray of bool [y, x]
+        True for px of the stroke.
+    """
+
+    y0: int
+    x0: int
+    mask: NDArray[np.bool_]
+
+
+def draw_stroke(
+    tool: Tool, points: Sequence[tuple[float, float]], radius: float, shape: tuple[int, int]
+) -> Drawn | None:
+    """Draw a stroke as px.
+
+    Parameters
+    ----------
+    tool : {"brush", "polygon"}
+        A brush paints all px whose middles are nearer to its path than its radius, a polygon those inside.
+    points : sequence of tuple of 2 float
+        (y, x) of its points, px: pixel i covers [i, i + 1).
+    radius : float
+        Radius of the brush, px.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+
+    Returns
+    -------
+    Drawn or None
+        Its px, or None if all lie outside the image.
+
+    Raises
+    ------
+    InputError
+        The stroke is too large to be painted at once, or is none.
+    """
+    path = np.asarray(points, float).reshape(-1, 2)
+    if not len(path) or not np.isfinite(path).all() or not 0 <= radius < MOST_PX:
+        raise InputError("the stroke: has no points, or odd ones; draw it again.")
+    margin = radius + 1 if tool == "brush" else 1
+    low, high = np.floor(path.min(0) - margin).astype(int), np.ceil(path.max(0) + margin).astype(int)
+    box = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clip(shape)
+    height, width = box.y1 - box.y0, box.x1 - box.x0
+    if height <= 0 or width <= 0:
+        return None
+    if height * width > MOST_PX:
+        raise InputError(f"the stroke: covers {height} x {width} px, too many at once; zoom in, and paint in parts.")
+    inside = path - (box.y0, box.x0)
+    mask = _along(inside, radius, (height, width)) if tool == "brush" else _within(inside, (height, width))
+    return Drawn(box.y0, box.x0, mask) if mask.any() else None
+
+
+def _along(path: NDArray[np.float64], radius: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the px whose middles are nearer to a path than a radius; that under its first point always is."""
+    mask = np.zeros(shape, bool)
+    for start, end in zip(path, path[1:] if len(path) > 1 else path, strict=False):
+        low = np.maximum(np.floor(np.minimum(start, end) - radius).astype(int), 0)
+        high = np.minimum(np.ceil(np.maximum(start, end) + radius).astype(int) + 1, shape)
+        if (high <= low).any():
+            continue
+        y, x = np.ogrid[low[0] : high[0], low[1] : high[1]]
+        dy, dx = y + 0.5 - start[0], x + 0.5 - start[1]
+        along = end - start
+        length = float(along @ along)
+        at = np.clip((dy * along[0] + dx * along[1]) / length, 0, 1) if length else np.zeros(1)
+        near = (dy - at * along[0]) ** 2 + (dx - at * along[1]) ** 2 <= radius**2
+        mask[low[0] : high[0], low[1] : high[1]] |= near
+    y, x = np.floor(path[0]).astype(int)
+    if 0 <= y < shape[0] and 0 <= x < shape[1]:
+        mask[y, x] = True
+    return mask
+
+
+def _within(path: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the px of a polygon."""
+    picture = Image.new("1", (shape[1], shape[0]))
+    if len(path) >= 3:
+        ImageDraw.Draw(picture).polygon([(x - 0.5, y - 0.5) for y, x in path.tolist()], fill=1)
+    return np.array(picture, bool)
