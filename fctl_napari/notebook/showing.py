@@ -62,9 +62,7 @@ def show(
         The image is missing, a map is of another size, or the notebook's widgets are not installed.
     """
     try:
-        from fctl_napari.notebook.layers import ViewerLayer
-        from fctl_napari.notebook.painting import CorrectionTiles, Painting
-        from fctl_napari.notebook.viewer import CORRECTIONS, Viewer
+        from fctl_napari.notebook.viewer import Viewer
     except ImportError as error:
         raise InputError(
             f"{error.name}: is not installed, and the viewer needs it; pip install 'fctl-napari[notebook]'."
@@ -87,14 +85,9 @@ def show(
         if not over:
             raise InputError(f"{ground_truth}: is the ground truth of a map; give a map, too.")
         layers += _truth_layers(over[-1], Path(ground_truth))
-    painting = None
-    if over and over[-1].image is not None:
-        painting = Painting(over[-1])
-        tiles = CorrectionTiles(painting, [info.color for info in over[-1].classes.scored], shape)
-        layers.append(ViewerLayer(CORRECTIONS, "corrections", "classes", tiles, shape))
     return Viewer(
         layers,
-        painting,
+        over[-1] if over and over[-1].image is not None else None,
         legend=legend,
         height=height,
         view=list(view or ()),

@@ -9,9 +9,13 @@ from typing import Any
 import anywidget
 import traitlets
 
+from fctl_napari.api.maps import Map
 from fctl_napari.exceptions import FctlError, InputError
+from fctl_napari.notebook.asking import Asking, to_page
 from fctl_napari.notebook.layers import ViewerLayer
-from fctl_napari.notebook.painting import Painting
+from fctl_napari.notebook.live import Live
+from fctl_napari.notebook.painting import CorrectionTiles, Painting
+from fctl_napari.windows import IntWindow
 
 STATIC = Path(__file__).parent / "static"
 CORRECTIONS = "corrections"
@@ -27,8 +31,8 @@ class Viewer(anywidget.AnyWidget):
     ----------
     layers : sequence of ViewerLayer
         Layers, the lowest first, all of the same size.
-    painting : Painting or None, optional
-        Corrections that can be painted.
+    source : Map or None, optional
+        The uppermost map: it is corrected, asked about, and grows while the viewer is live.
     **traits : object
         First values of the traits.
 
@@ -44,6 +48,10 @@ class Viewer(anywidget.AnyWidget):
         What is shown of each layer: ``visible``, ``opacity``.
     strokes : int
         Number of strokes that were saved, less those that were undone.
+    live : bool
+        If True, the tiles in view are computed, and appear as they come.
+    problem : str
+        The last error, or an empty text.
     """
 
     _esm = STATIC / "viewer.js"
@@ -60,11 +68,24 @@ class Viewer(anywidget.AnyWidget):
     paints = traitlets.Bool(False).tag(sync=True)
     strokes = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, layers: Sequence[ViewerLayer], painting: Painting | None = None, **traits: Any) -> None:
+    live = traitlets.Bool(False).tag(sync=True)
+    problem = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, layers: Sequence[ViewerLayer], source: Map | None = None, **traits: Any) -> None:
         self._sources = {layer.id: layer.source for layer in layers}
-        self._painting = painting
-        super().__init__(layers=[layer.to_json() for layer in layers], paints=painting is not None, **traits)
+        self.painting = None if source is None else Painting(source)
+        self._asking = None if source is None else Asking(source)
+        self._live = None if source is None else Live(source, self._grown, self._live_failed)
+        self._map_layer = next((layer.id for layer in reversed(layers) if layer.id.startswith("map-")), "")
+        if source is not None and self.painting is not None:
+            colors = [info.color for info in source.classes.scored]
+            tiles = CorrectionTiles(self.painting, colors, source.shape)
+            self._sources[CORRECTIONS] = tiles
+            layers = [*layers, ViewerLayer(CORRECTIONS, "corrections", "classes", tiles, source.shape)]
+        super().__init__(layers=[layer.to_json() for layer in layers], paints=source is not None, **traits)
         self.on_msg(self._answer)
+        self.observe(self._live_changed, "live")
+        self.observe(self._view_changed, "view")
 
     def _answer(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """Do what the page asks for."""
@@ -73,22 +94,74 @@ class Viewer(anywidget.AnyWidget):
             self._send_tile(content)
         elif kind in ("stroke", "undo", "redo"):
             self._paint(kind, content)
+        elif kind == "ask":
+            self._ask(content)
 
     def _paint(self, kind: str, content: dict[str, Any]) -> None:
         """Save a stroke, or take one back, and tell the page once it is on disk."""
         told = {"kind": "painted", "id": content.get("id")}
         try:
-            if self._painting is None:
+            if self.painting is None:
                 raise InputError("there is no map to correct; show one.")
             if kind == "stroke":
-                self.strokes += int(self._painting.stroke(content) > 0)
-            elif self._painting.turn(kind == "undo"):
+                self.strokes += int(self.painting.stroke(content) > 0)
+            elif self.painting.turn(kind == "undo"):
                 self.strokes += -1 if kind == "undo" else 1
         except (FctlError, KeyError, TypeError, ValueError) as error:
             self.send({**told, "error": str(error)})
             return
         self.refresh(CORRECTIONS)
         self.send(told)
+
+    def _ask(self, content: dict[str, Any]) -> None:
+        """Explain the pixel that was clicked."""
+        told: dict[str, Any] = {"kind": "asked"}
+        try:
+            if self._asking is None:
+                raise InputError("there is no map to ask about; show one.")
+            y, x = (float(content[name]) for name in ("y", "x"))
+            found, pictures = to_page(self._asking.explain(y, x, str(content.get("without", ""))))
+        except (FctlError, KeyError, TypeError, ValueError) as error:
+            self.send({**told, "error": str(error)})
+            return
+        self.send({**told, **found}, pictures)
+
+    # ---- live
+
+    def _live_changed(self, change: dict[str, Any]) -> None:
+        """Begin or end the live run."""
+        if self._live is None:
+            return
+        self.problem = ""
+        try:
+            if change["new"]:
+                self._live.start(self._window)
+            else:
+                self._live.stop()
+        except FctlError as error:
+            self._live_failed(error)
+
+    def _view_changed(self, _change: dict[str, Any]) -> None:
+        """Compute what is in view now."""
+        if self._live is not None and self._live.running:
+            self._live.look(self._window)
+
+    @property
+    def _window(self) -> IntWindow | None:
+        """Window in view."""
+        if len(self.view) != 4:
+            return None
+        y0, x0, y1, x1 = self.view
+        return y0, x0, y1, x1
+
+    def _grown(self) -> None:
+        """Show the tiles that were added."""
+        self.refresh(self._map_layer)
+
+    def _live_failed(self, error: BaseException) -> None:
+        """Show why nothing is computed."""
+        self.problem = str(error)
+        self.live = False
 
     def refresh(self, layer: str) -> None:
         """Have the page read a layer's tiles again, as its px have changed.
@@ -101,9 +174,11 @@ class Viewer(anywidget.AnyWidget):
         self.versions = {**self.versions, layer: self.versions.get(layer, 0) + 1}
 
     def close(self) -> None:
-        """Close the viewer, and the corrections that it has open."""
-        if self._painting is not None:
-            self._painting.close()
+        """Close the viewer, the corrections that it has open, and its live run."""
+        if self._live is not None:
+            self._live.stop()
+        if self.painting is not None:
+            self.painting.close()
         super().close()
 
     def _send_tile(self, content: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,31 @@ def test_strokes_are_painted_undone_and_survive_the_kernel(
     stage = Stage(page)
     stage.until(lambda: is_blue(stage.color(300, 180)), 60)
     assert np.array_equal(Corrections.open(painted.path).read((0, 0, *SHAPE)), before)
+
+
+ASKED = """
+import fctl_napari as fctl
+land = fctl.segment({scene!r}, {network!r}, {out!r}, region=(0, 0, 8, 8), device="cpu", progress=False)
+viewer = fctl.show(land, height=450)
+viewer
+"""
+
+
+def test_a_pixel_is_asked_about_and_the_map_grows_live(
+    open_notebook: Callable[..., Any], files: dict[str, str], awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    network = Path(shutil.copy(awake_checkpoint, tmp_path / "awake.safetensors"))
+    out = tmp_path / "scene.awake.fctl.ome.zarr"
+    page = open_notebook([ASKED.format(scene=files["scene"], network=str(network), out=str(out))], "d")
+    stage = Stage(page)
+    stage.until(lambda: is_gray(stage.color(300, 300)), 60)
+    page.click(".fctl-layer:has-text('Live') input[type=checkbox]")
+    stage.until(lambda: not is_gray(stage.color(300, 300)), 90)
+    stage.until(lambda: bool(Segmentation.open(out).done().all()), 90)
+    page.click("[data-tool=ask]")
+    stage = Stage(page)
+    page.mouse.click(*stage.at(300, 300))
+    page.wait_for_selector("text=attention in large", timeout=60_000)
+    told = page.query_selector(".fctl-why").inner_text()
+    assert "Pixel y 300, x 300" in told or "Pixel y 299" in told or "x 299" in told
+    assert all(name in told for name in ("red", "green", "blue"))

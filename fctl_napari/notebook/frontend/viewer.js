@@ -11,6 +11,7 @@ const BAR = 160; // greatest length of the scale bar, px of the screen
 const NOT_SURE = 255; // value of px that are neither learned from nor scored
 const TOOLS = {
   look: ["Look", "Pan by dragging, zoom with the wheel. A click is told to the notebook."],
+  ask: ["Ask", "Click a pixel: what it attended to in each context, and its probabilities."],
   brush: ["Brush", "Paint the chosen class by dragging."],
   polygon: ["Polygon", "Paint the chosen class inside of what is drawn by dragging."],
   erase: ["Erase", "Take away what was painted, by dragging."],
@@ -120,6 +121,7 @@ class Viewer {
     this.tools = element("div", "fctl-tools", this.panel);
     this.list = element("div", "fctl-layers", this.panel);
     this.legend = element("div", "fctl-legend", this.panel);
+    this.why = element("div", "fctl-why", this.panel);
     this.status = element("div", "fctl-status", this.panel);
     this.osd = OpenSeadragon({
       element: this.stage,
@@ -151,6 +153,8 @@ class Viewer {
     this.handlers = {
       "change:layers": () => this.showLayers(),
       "change:versions": () => this.showLayers(),
+      "change:problem": () => (this.problem.textContent = model.get("problem")),
+      "change:live": () => this.live && (this.live.checked = model.get("live")),
       "change:legend": () => this.showLegend(),
       "change:view": () => this.follow(),
       "change:swipe": () => this.divide(),
@@ -160,7 +164,9 @@ class Viewer {
     osd.addHandler("canvas-click", (event) => {
       if (!event.quick) return;
       const at = this.pointAt(event.position);
-      if (at) this.set("clicked", [Math.floor(at.y), Math.floor(at.x)]);
+      if (!at) return;
+      this.set("clicked", [Math.floor(at.y), Math.floor(at.x)]);
+      if (this.tool === "ask") this.ask(at);
     });
     osd.addHandler("animation", () => this.drawBar());
     osd.addHandler("animation-finish", () => this.tellView());
@@ -174,7 +180,8 @@ class Viewer {
     this.stage.addEventListener("pointerleave", () => (this.status.textContent = ""));
     this.divider.addEventListener("pointerdown", (event) => this.drag(event));
     this.drawing.addEventListener("pointerdown", (event) => this.paint(event));
-    this.told = (content) => {
+    this.told = (content, buffers) => {
+      if (content.kind === "asked") this.answer(content, buffers);
       if (content.kind !== "painted") return;
       this.problem.textContent = content.error ?? "";
       const drawing = this.drawing.getContext("2d");
@@ -199,6 +206,13 @@ class Viewer {
         button.title = `${button.textContent} the latest stroke of yours.`;
         button.addEventListener("click", () => this.model.send({ kind }));
       }
+      const live = element("label", "fctl-layer", this.tools);
+      live.title = "Compute the tiles in view, and see them as they come.";
+      this.live = element("input", "", live);
+      this.live.type = "checkbox";
+      this.live.checked = this.model.get("live");
+      this.live.addEventListener("change", () => this.set("live", this.live.checked));
+      element("span", "", live, "Live");
       const row = element("label", "fctl-layer", this.tools, "Radius");
       this.radius = element("input", "", row);
       Object.assign(this.radius, { type: "range", min: 1, max: 100, value: 12, title: "Radius of the brush, px of the screen." });
@@ -209,10 +223,66 @@ class Viewer {
 
   choose(tool) {
     this.tool = tool;
-    this.drawing.style.pointerEvents = tool === "look" ? "none" : "auto";
+    this.drawing.style.pointerEvents = ["look", "ask"].includes(tool) ? "none" : "auto";
+    if (tool !== "ask") this.forget();
     for (const button of this.tools.querySelectorAll("[data-tool]")) {
       button.classList.toggle("fctl-chosen", button.dataset.tool === tool);
     }
+  }
+
+  // ---- why
+
+  ask({ y, x }) {
+    this.forget();
+    this.why.textContent = "Asking the network…";
+    this.model.send({ kind: "ask", y, x });
+  }
+
+  // Shows probabilities, and the attention over each context as a picture where it lies.
+  answer({ error, pixel, classes, contexts }, buffers) {
+    this.forget();
+    if (error) {
+      this.why.textContent = error;
+      return;
+    }
+    element("div", "", this.why, `Pixel y ${pixel[0]}, x ${pixel[1]}`);
+    for (const { name, probability } of [...classes].sort((a, b) => b.probability - a.probability)) {
+      const row = element("div", "fctl-class", this.why);
+      element("span", "", row, name);
+      element("span", "fctl-note", row, probability.toFixed(2));
+    }
+    const { x: width } = this.world.getContentSize();
+    contexts.forEach(({ name, weight, window: [y0, x0, , x1] }, index) => {
+      const row = element("label", "fctl-layer", this.why);
+      const box = element("input", "", row);
+      box.type = "checkbox";
+      box.checked = index === contexts.length - 1;
+      element("span", "", row, `attention in ${name}`);
+      element("span", "fctl-note", row, weight.toFixed(2));
+      row.title = "The note is the mean weight of the context in the fusion.";
+      const url = URL.createObjectURL(new Blob([buffers[index]], { type: "image/png" }));
+      this.osd.addSimpleImage({
+        url,
+        x: x0 / width,
+        y: y0 / width,
+        width: (x1 - x0) / width,
+        opacity: box.checked ? 1 : 0,
+        success: ({ item }) => {
+          this.attention.push({ item, url });
+          box.addEventListener("change", () => item.setOpacity(box.checked ? 1 : 0));
+        },
+      });
+    });
+  }
+
+  // Takes the last answer away.
+  forget() {
+    for (const { item, url } of this.attention ?? []) {
+      this.osd.world.removeItem(item);
+      URL.revokeObjectURL(url);
+    }
+    this.attention = [];
+    this.why.replaceChildren();
   }
 
   // Follows the pointer until it is let go, and sends the stroke, which is saved before it is answered.

@@ -1,0 +1,82 @@
+"""What the page is told of a pixel, and the map that grows while one looks, with the real worker."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fctl_napari as fctl
+from fctl_napari.api import running
+from fctl_napari.exceptions import FctlError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.convert import convert
+from fctl_napari.notebook.asking import Asking, to_page
+from fctl_napari.notebook.live import Live
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_worker() -> Iterator[None]:
+    yield
+    for engine in running._engines.values():
+        engine.close()
+    running._engines.clear()
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, awake_checkpoint: Path) -> fctl.Map:
+    """A map of which one tile is computed, with its image and network beside it."""
+    folder = tmp_path_factory.mktemp("live")
+    network = Path(shutil.copy(awake_checkpoint, folder / "awake.safetensors"))
+    pixels = np.random.default_rng(0).integers(0, 256, (192, 320, 3)).astype(np.uint8)
+    scene = convert(pyramid_from_array(pixels, name="scene"), folder / "scene.ome.zarr", chunk=128)
+    return fctl.segment(scene, network, region=(0, 0, 8, 8), device="cpu", progress=False)
+
+
+def test_the_page_is_told_what_explain_says(begun: fctl.Map) -> None:
+    explained = Asking(begun).explain(60.0, 200.0)
+    told, pictures = to_page(explained)
+    plain = fctl.explain(begun, (60.0, 200.0), device="cpu")
+    for each in told["classes"]:
+        assert each["probability"] == pytest.approx(plain.probabilities[each["name"]], abs=2e-3)
+    assert [each["name"] for each in told["contexts"]] == ["local", "medium", "large"]
+    assert sum(each["weight"] for each in told["contexts"]) == pytest.approx(1, abs=1e-3)
+    for data, context in zip(pictures, explained.contexts, strict=True):
+        seen = np.asarray(Image.open(io.BytesIO(data)))
+        assert seen.shape == (*context.combined.shape, 4)
+        assert np.unravel_index(seen[..., 3].argmax(), seen.shape[:2]) == np.unravel_index(
+            context.combined.argmax(), context.combined.shape
+        )
+    with pytest.raises(FctlError, match="outside"):
+        Asking(begun).explain(1e6, 0)
+    with pytest.raises(FctlError):
+        Asking(begun).explain(60, 200, "nothing")
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_map_grows_where_one_looks(begun: fctl.Map) -> None:
+    grown: list[float] = []
+    failed: list[BaseException] = []
+    live = Live(begun, lambda: grown.append(begun.done), failed.append)
+    before = fctl.Map(begun.path).done
+    live.start((0, 0, 64, 64))
+    until(lambda: bool(grown) and fctl.Map(begun.path).done > before)
+    live.look((0, 0, 192, 320))
+    until(lambda: fctl.Map(begun.path).done == 1)
+    live.stop()
+    assert not live.running
+    assert failed == []
+    whole = fctl.segment(begun.image, begun.network(), begun.path.with_name("w.ome.zarr"), device="cpu", progress=False)
+    assert np.array_equal(fctl.Map(begun.path).read(), whole.read())
