@@ -166,7 +166,7 @@ class Viewer {
       const at = this.pointAt(event.position);
       if (!at) return;
       this.set("clicked", [Math.floor(at.y), Math.floor(at.x)]);
-      if (this.tool === "ask") this.ask(at);
+      if (this.tool === "ask") this.ask({ y: Math.floor(at.y), x: Math.floor(at.x) });
     });
     osd.addHandler("animation", () => this.drawBar());
     osd.addHandler("animation-finish", () => this.tellView());
@@ -235,12 +235,16 @@ class Viewer {
   ask({ y, x }) {
     this.forget();
     this.why.textContent = "Asking the network…";
+    const { x: width } = this.world.getContentSize();
+    const location = new OpenSeadragon.Point((x + 0.5) / width, (y + 0.5) / width);
+    this.mark = element("div", "fctl-mark");
+    this.osd.addOverlay({ element: this.mark, location, placement: OpenSeadragon.Placement.CENTER, checkResize: false });
     this.model.send({ kind: "ask", y, x });
   }
 
   // Shows probabilities, and the attention over each context as a picture where it lies.
   answer({ error, pixel, classes, contexts }, buffers) {
-    this.forget();
+    this.why.replaceChildren();
     if (error) {
       this.why.textContent = error;
       return;
@@ -256,7 +260,7 @@ class Viewer {
       const row = element("label", "fctl-layer", this.why);
       const box = element("input", "", row);
       box.type = "checkbox";
-      box.checked = index === contexts.length - 1;
+      box.checked = index === 0;
       element("span", "", row, `attention in ${name}`);
       element("span", "fctl-note", row, weight.toFixed(2));
       row.title = "The note is the mean weight of the context in the fusion.";
@@ -282,6 +286,8 @@ class Viewer {
       URL.revokeObjectURL(url);
     }
     this.attention = [];
+    if (this.mark) this.osd.removeOverlay(this.mark);
+    this.mark = null;
     this.why.replaceChildren();
   }
 
