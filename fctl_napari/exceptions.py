@@ -47,19 +47,19 @@ class PointsError(InputError):
 
     Parameters
     ----------
-    what : str
-        What is wrong, without what to do.
-    advice : str
-        What to do at the command line. A window has another way.
+    message : str
+        Message for the user of the command line.
+    what : str, optional
+        What is wrong, without what to do: a window has another way.
 
     Attributes
     ----------
     what : str
-        What is wrong.
+        What is wrong, without what to do.
     """
 
-    def __init__(self, what: str, advice: str) -> None:
-        super().__init__(f"{what}; {advice}")
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
         self.what = what
 
 

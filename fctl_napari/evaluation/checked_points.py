@@ -105,7 +105,8 @@ class CheckedPoints(BaseModel):
             if not {point.mapped for point in found.points} <= found.mapped.keys():
                 raise ValueError("a point has a class that the map does not have")
         except FileNotFoundError:
-            raise PointsError(f"{path}: there are no points yet", "draw some with fctl points draw.") from None
+            what = f"{path}: there are no points yet"
+            raise PointsError(f"{what}; draw some with fctl points draw.", what) from None
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: holds no checked points, or is damaged ({reason_of(error)}); mend it, or move it away and "
@@ -185,11 +186,11 @@ class CheckedPoints(BaseModel):
         now = dict(zip(source.class_table.names, counts.mapped.tolist(), strict=True))
         both = {name: (self.mapped.get(name, 0), now.get(name, 0)) for name in [*self.mapped, *now]}
         words = "; ".join(f"{name} had {was:,} px and has {px:,}" for name, (was, px) in both.items() if was != px)
-        raise PointsError(
+        what = (
             f"{path}: its points were drawn on this map before it was changed{words and f' ({words})'}, and say "
-            "nothing sure of it now",
-            "draw new ones with fctl points draw --fresh.",
+            "nothing sure of it now"
         )
+        raise PointsError(f"{what}; draw new ones with fctl points draw --fresh.", what)
 
     def require_image(self, source: Comparable, path: Path) -> None:
         """Refuse points of another image.
