@@ -98,12 +98,15 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_resumes(
 
     def hear(event: RunProgress) -> None:
         if event.windows:
-            runs[0].cancel()  # on the run's own thread: it cannot finish in between
+            runs[-1].cancel()  # on the run's own thread: it cannot finish in between
 
-    runs.append(engine.start(request, hear))
-    runs[0].look((0, 0, *SCENE))  # news come sooner where somebody looks on
-    cancelled = runs[0].wait(ENOUGH)
-    assert (cancelled.state, cancelled.error) == ("cancelled", None)
+    for _ in range(3):  # where this process is held up, all tiles may be there with the first news
+        runs.append(engine.start(replace(request, fresh=True), hear))
+        runs[-1].look((0, 0, *SCENE))  # news come sooner where somebody looks on
+        cancelled = runs[-1].wait(ENOUGH)
+        assert (cancelled.state, cancelled.error) == ("cancelled", None)
+        if cancelled.done < CELLS:
+            break
     store = Segmentation.open(request.out)
     assert 0 < cancelled.done == store.done().sum() < CELLS
     before = chunk_times(store)
