@@ -12,11 +12,11 @@ demo: $(VENV)/.all
 	$(BIN)/fctl demo
 
 test: $(VENV)/.test
-	scripts/debian_packages.sh --xvfb
+	scripts/debian_packages.sh --tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 nightly: $(VENV)/.test
-	scripts/debian_packages.sh --xvfb
+	scripts/debian_packages.sh --tests
 	$(BIN)/python -m pytest -m nightly
 
 lint: $(VENV)/.dev

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the Debian packages that Qt and Xvfb need, where that is allowed; else name them.
-# With --xvfb, fail unless Xvfb works in the end (the tests need it). Does nothing where there is no dpkg.
+# With --tests, Chromium too, and fail unless Xvfb works in the end. Does nothing where there is no dpkg.
 set -eu
 
 packages=(
@@ -8,6 +8,8 @@ packages=(
     libegl1 libgl1 libgl1-mesa-dri libxcb-cursor0 libxkbcommon-x11-0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0
     libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libdbus-1-3 libfontconfig1 libglib2.0-0
 )
+
+if [ "${1:-}" = --tests ]; then packages+=(chromium); fi
 
 installed() { # newer releases carry some libraries under a name that ends in t64
     for name in "$1" "$1t64"; do
@@ -37,7 +39,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
-if [ "${1:-}" = --xvfb ]; then
+if [ "${1:-}" = --tests ]; then
     # Xvfb writes the number of its display to the pipe when it is ready.
     if ! timeout 20 bash -c 'exec 3< <(exec Xvfb -displayfd 1 -nolisten tcp 2>/dev/null); read -r -t 15 _ <&3; ok=$?; kill $!; exit $ok'; then
         echo "Xvfb does not start; the tests of the window need it (Debian package xvfb)." >&2

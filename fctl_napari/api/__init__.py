@@ -1,1 +1,1 @@
-"""Public functions and what they return. Use them as ``import fctl_napari as fctl``; see ``docs/api.md``."""
+"""Public functions and what they return, used as ``import fctl_napari as fctl``."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Explanation:
-    """What each context contributed to the class of a pixel.
+    """Contributions of the contexts to the class of a pixel.
 
     ``fctl.explain`` makes it.
 

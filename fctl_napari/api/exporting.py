@@ -28,7 +28,7 @@ def export(
     losses: ExportLosses | None = None,
     progress: Shown = True,
 ) -> Path:
-    """Write a map for other programs; the end of the name says how.
+    """Write a map for other programs, as the end of the name says.
 
     Parameters
     ----------

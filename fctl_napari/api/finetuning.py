@@ -94,7 +94,7 @@ class Candidate:
         return Checkpoint(keep(self.out))
 
     def roll_back(self) -> None:
-        """Delete it; its parent is as it was."""
+        """Delete it, and leave its parent as it was."""
         roll_back(self.out)
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -132,7 +132,9 @@ def finetune(
     progress: Shown = True,
     **settings: Any,
 ) -> Candidate:
-    """Let a network learn from corrections in a worker process; its parent stays as it is.
+    """Let a network learn from corrections in a worker process.
+
+    Its parent stays as it is.
 
     An interrupt stops it, and the same call resumes.
 

@@ -60,8 +60,8 @@ class Image:
     @property
     def crs(self) -> str | None:
         """Coordinate reference system, as ``"EPSG:n"`` or WKT. None if the image has no place on the ground."""
-        place = self.pyramid.georeference
-        return None if place is None else place.crs
+        found = self.pyramid.georeference
+        return None if found is None else found.crs
 
     def read(self, window: IntWindow | None = None, *, side: int | None = None) -> NDArray[np.uint8]:
         """Read a part as RGB, as networks see it.
@@ -112,8 +112,8 @@ class Image:
         """
         pyramid, stored = self.pyramid, self.pyramid.levels[level]
         array = WindowedArray(lambda window: pyramid.read_native(window, level), stored.shape, pyramid.dtype)
-        place = pyramid.georeference if level == 0 else None
-        return georeferenced(array.lazy(CHUNK), ("y", "x", "band"), self.name, place)
+        on_ground = pyramid.georeference if level == 0 else None
+        return georeferenced(array.lazy(CHUNK), ("y", "x", "band"), self.name, on_ground)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the image as RGB, uint8 [y, x, 3]."""

@@ -106,8 +106,8 @@ class Map:
     @property
     def crs(self) -> str | None:
         """Coordinate reference system. None if the map has no place on the ground."""
-        place = self.source.georeference
-        return None if place is None else place.crs
+        found = self.source.georeference
+        return None if found is None else found.crs
 
     def network(self) -> Checkpoint:
         """Find the network that made it, among the built-in ones and beside the map and its image.

@@ -107,7 +107,7 @@ class Errors:
         The regions.
     source : Map
         The map.
-    by_truth : bool
+    with_ground_truth : bool
         If True, they are errors, else doubts.
 
     Attributes
@@ -116,10 +116,10 @@ class Errors:
         The regions, with the counts of all.
     """
 
-    def __init__(self, regions: Regions, source: Map, *, by_truth: bool) -> None:
+    def __init__(self, regions: Regions, source: Map, *, with_ground_truth: bool) -> None:
         self.regions = regions
         self._map = source
-        self._by_truth = by_truth
+        self._with_ground_truth = with_ground_truth
 
     def __len__(self) -> int:
         """Return the number of listed regions."""
@@ -145,7 +145,7 @@ class Errors:
 
     def __repr__(self) -> str:
         """Return the counts in a line."""
-        kind = "errors" if self._by_truth else "doubts"
+        kind = "errors" if self._with_ground_truth else "doubts"
         return f"<Errors of {self._map.path.name}: {self.regions.found} regions of {kind}, {self.regions.pixels:,} px>"
 
     def _repr_html_(self) -> str:
@@ -191,8 +191,7 @@ def evaluate(
         The ground truth is missing, damaged, of another size or of other classes, or nothing is left to score.
     """
     chosen = source if isinstance(source, Map) else Map(source)
-    truth = Path(ground_truth)
-    there, notes = open_ground_truth_of(chosen.source, truth, None if mapping is None else Path(mapping))
+    there, notes = open_ground_truth_of(chosen.source, Path(ground_truth), None if mapping is None else Path(mapping))
     with progress_bar("Comparing", progress) as report:
         found = score(chosen.source, there, region, boundary_px=boundary_px, progress=report)
     return Figures(found, chosen.path.name, [*chosen.notes, *notes])
@@ -246,8 +245,7 @@ def errors(
         if ground_truth is None:
             found = find_uncertain(store, region, measure=measure, progress=report)
         else:
-            truth = Path(ground_truth)
-            there, _ = open_ground_truth_of(store, truth, None if mapping is None else Path(mapping))
+            there, _ = open_ground_truth_of(store, Path(ground_truth), None if mapping is None else Path(mapping))
             found = find_errors(store, there, region, progress=report)
     ordered = Regions(order(found, by), found=found.found, small=found.small, pixels=found.pixels)
-    return Errors(ordered, chosen, by_truth=ground_truth is not None)
+    return Errors(ordered, chosen, with_ground_truth=ground_truth is not None)

@@ -34,7 +34,7 @@ def open(
     bands: Bands | None = None,
     name: str | None = None,
 ) -> Image | Map | Corrections:
-    """Open an image, a map or corrections; of large ones only what describes them is read.
+    """Open an image, a map or corrections, lazily.
 
     Parameters
     ----------
@@ -70,10 +70,10 @@ def open(
                 Segmentation.open(folder)
                 return Map(folder)
         return Image(open_image(source, value_range=value_range, bands=bands))
-    values, place = _plain(source)
+    values, georeference = _plain(source)
     named = name or str(getattr(source, "name", None) or "image")
     names, colors = band_names_in(bands), rgb_in(bands)
-    pyramid = pyramid_from_array(values, name=named, value_range=value_range, bands=colors, georeference=place)
+    pyramid = pyramid_from_array(values, name=named, value_range=value_range, bands=colors, georeference=georeference)
     return Image(pyramid if names is None else pyramid.with_band_names(names))
 
 
@@ -138,10 +138,10 @@ def _plain(source: Any) -> tuple[Any, Georeference | None]:
         raise InputError(
             f"{source.name or 'array'}: has the axes {', '.join(map(str, dims))}; name them y, x and band."
         )
-    place = None
+    georeference = None
     spatial = getattr(source, "rio", None)
     if spatial is not None and spatial.crs is not None:
         a, b, c, d, e, f = tuple(spatial.transform())[:6]
         code = spatial.crs.to_epsg()
-        place = Georeference(spatial.crs.to_wkt() if code is None else f"EPSG:{code}", (a, b, c, d, e, f))
-    return source.transpose("y", "x", *others).data, place
+        georeference = Georeference(spatial.crs.to_wkt() if code is None else f"EPSG:{code}", (a, b, c, d, e, f))
+    return source.transpose("y", "x", *others).data, georeference

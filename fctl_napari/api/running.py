@@ -37,7 +37,9 @@ def shared_engine(scheduler: str | None = None) -> Engine:
 
 
 def run(request: SegmentationRequest, description: str, progress: Shown, scheduler: str | None = None) -> RunProgress:
-    """Carry out a request; an interrupt (Ctrl-C, or the notebook's stop button) stops it and keeps what is done.
+    """Carry out a request.
+
+    An interrupt (Ctrl-C, or the notebook's stop button) stops it and keeps what is done.
 
     Parameters
     ----------
@@ -78,7 +80,9 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
 
 
 def stored(image: Image, out: Path) -> str:
-    """Return the path of an image that the worker can open; an array is written beside the result first.
+    """Return the path of an image that the worker can open.
+
+    An array is written beside the result first.
 
     Parameters
     ----------

@@ -124,7 +124,9 @@ def refine(
     scheduler: str | None = None,
     **settings: Any,
 ) -> Map:
-    """Refine a map by its image, tile by tile, overlaps averaged; the same call resumes.
+    """Refine a map by its image, tile by tile, with overlaps averaged.
+
+    The same call resumes.
 
     Parameters
     ----------

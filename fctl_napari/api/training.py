@@ -27,7 +27,7 @@ def train(
     device: str = DEVICE.default,
     progress: Shown = True,
 ) -> Checkpoint:
-    """Train a network; the same call resumes a run that was stopped.
+    """Train a network, or resume a run that was stopped.
 
     Parameters
     ----------
@@ -119,7 +119,9 @@ def ablate(
     progress: Shown = True,
     **budget: Any,
 ) -> AblationTable:
-    """Train and measure every row of the paper's tables with the same budget; the same call resumes.
+    """Train and measure every row of the paper's tables with the same budget.
+
+    The same call resumes.
 
     Parameters
     ----------

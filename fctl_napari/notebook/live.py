@@ -70,7 +70,7 @@ class Live:
                 self._run.look(view)
 
     def look(self, view: IntWindow | None) -> None:
-        """Compute what is in view now; tiles that left it before they were begun are dropped.
+        """Compute what is in view now. Tiles that left it before they were begun are dropped.
 
         Parameters
         ----------

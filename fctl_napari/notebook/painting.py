@@ -162,7 +162,18 @@ class CorrectionTiles:
         self._palette[NOT_SURE] = (*NOT_SURE_COLOR, 255)
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile, see ``TileSource.tile``."""
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         there = self._painting.there()
         levels = [self._shape] if there is None else [_size(level) for level in there.labels.levels]
 

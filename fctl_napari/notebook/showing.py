@@ -84,7 +84,7 @@ def show(
     if ground_truth is not None:
         if not over:
             raise InputError(f"{ground_truth}: is the ground truth of a map; give a map, too.")
-        layers += _truth_layers(over[-1], Path(ground_truth))
+        layers += _ground_truth_layers(over[-1], Path(ground_truth))
     return Viewer(
         layers,
         over[-1] if over and over[-1].image is not None else None,
@@ -92,7 +92,7 @@ def show(
         height=height,
         view=list(view or ()),
         pixel=_pixel(below),
-        place=_place(below),
+        location=_location(below),
     )
 
 
@@ -121,15 +121,15 @@ def _map_layers(each: Map, number: int, *, visible: bool) -> list[ViewerLayer]:
     return found
 
 
-def _truth_layers(each: Map, path: Path) -> list[ViewerLayer]:
+def _ground_truth_layers(each: Map, path: Path) -> list[ViewerLayer]:
     """Return the layers of a ground truth and of the px that a map gets wrong, in the color of what is true there."""
+    from fctl_napari.notebook.ground_truth_tiles import ErrorTiles, GroundTruthTiles
     from fctl_napari.notebook.layers import ViewerLayer
-    from fctl_napari.notebook.truth_tiles import ErrorTiles, TruthTiles
 
-    truth, _ = open_ground_truth_of(each.source, path, None)
+    opened, _ = open_ground_truth_of(each.source, path, None)
     colors = [info.color for info in each.classes.scored]
-    there = TruthTiles(truth, each.source, colors)
-    wrong = ErrorTiles(truth, each.source, colors, _levels(each.source))
+    there = GroundTruthTiles(opened, each.source, colors)
+    wrong = ErrorTiles(opened, each.source, colors, _levels(each.source))
     return [
         ViewerLayer("truth", path.name, "classes", there, each.shape, visible=False, opacity=OPACITY),
         ViewerLayer("errors", "errors: what is true there", "classes", wrong, each.shape, visible=False),
@@ -160,11 +160,11 @@ def _pixel(image: Image | None) -> dict[str, Any] | None:
     return None if size is None else {"size": size, "unit": "m"}
 
 
-def _place(image: Image | None) -> dict[str, Any] | None:
+def _location(image: Image | None) -> dict[str, Any] | None:
     """Return what turns px into coordinates, or None if the image has no place on the ground."""
-    place = None if image is None else image.pyramid.georeference
-    axes = None if place is None else axis_names(place.crs)
-    if place is None or axes is None:
+    found = None if image is None else image.pyramid.georeference
+    axes = None if found is None else axis_names(found.crs)
+    if found is None or axes is None:
         return None
-    digits = 5 if max(place.pixel_size) < 0.01 else 2
-    return {"transform": list(place.transform), "axes": list(axes), "crs": crs_name(place.crs), "digits": digits}
+    digits = 5 if max(found.pixel_size) < 0.01 else 2
+    return {"transform": list(found.transform), "axes": list(axes), "crs": crs_name(found.crs), "digits": digits}

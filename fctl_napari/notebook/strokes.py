@@ -79,7 +79,7 @@ def draw_stroke(
 
 
 def _along(path: NDArray[np.float64], radius: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the px whose middles are nearer to a path than a radius; that under its first point always is."""
+    """Return the px whose middles are nearer to a path than a radius, and that under its first point."""
     mask = np.zeros(shape, bool)
     for start, end in zip(path, path[1:] if len(path) > 1 else path, strict=False):
         low = np.maximum(np.floor(np.minimum(start, end) - radius).astype(int), 0)

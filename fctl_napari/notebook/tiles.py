@@ -93,7 +93,18 @@ class ImageTiles:
         self._pyramid = pyramid
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile, see ``TileSource.tile``."""
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         pyramid, side = self._pyramid, SIDE * scale
         y0, x0, y1, x1 = window_of(pyramid.shape, scale, x, y)
         if (y1 - y0, x1 - x0) == (side, side):
@@ -129,7 +140,18 @@ class ClassTiles:
         self._palette[1 : len(colors) + 1] = [(*color, 255) for color in colors]
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile, see ``TileSource.tile``."""
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         return picture(self._palette[sampled(self._labels.read, self._levels, scale, x, y)], "PNG")
 
 
@@ -154,7 +176,18 @@ class ValueTiles:
         self._palette[0] = 0
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile, see ``TileSource.tile``."""
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         return picture(self._palette[sampled(self._labels.read, self._levels, scale, x, y)], "PNG")
 
 

@@ -11,7 +11,7 @@ import traitlets
 
 from fctl_napari.api.maps import Map
 from fctl_napari.exceptions import FctlError, InputError
-from fctl_napari.notebook.asking import Asking, to_page
+from fctl_napari.notebook.explaining import PixelExplainer, to_page
 from fctl_napari.notebook.layers import ViewerLayer
 from fctl_napari.notebook.live import Live
 from fctl_napari.notebook.painting import CorrectionTiles, Painting
@@ -64,7 +64,7 @@ class Viewer(anywidget.AnyWidget):
     swipe = traitlets.Bool(False).tag(sync=True)
     height = traitlets.Int(520).tag(sync=True)
     pixel = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
-    place = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    location = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     paints = traitlets.Bool(False).tag(sync=True)
     strokes = traitlets.Int(0).tag(sync=True)
 
@@ -74,7 +74,7 @@ class Viewer(anywidget.AnyWidget):
     def __init__(self, layers: Sequence[ViewerLayer], source: Map | None = None, **traits: Any) -> None:
         self._sources = {layer.id: layer.source for layer in layers}
         self.painting = None if source is None else Painting(source)
-        self._asking = None if source is None else Asking(source)
+        self._explainer = None if source is None else PixelExplainer(source)
         self._live = None if source is None else Live(source, self._grown, self._live_failed)
         self._map_layer = next((layer.id for layer in reversed(layers) if layer.id.startswith("map-")), "")
         if source is not None and self.painting is not None:
@@ -99,7 +99,7 @@ class Viewer(anywidget.AnyWidget):
 
     def _paint(self, kind: str, content: dict[str, Any]) -> None:
         """Save a stroke, or take one back, and tell the page once it is on disk."""
-        told = {"kind": "painted", "id": content.get("id")}
+        answer = {"kind": "painted", "id": content.get("id")}
         try:
             if self.painting is None:
                 raise InputError("there is no map to correct; show one.")
@@ -108,23 +108,23 @@ class Viewer(anywidget.AnyWidget):
             elif self.painting.turn(kind == "undo"):
                 self.strokes += -1 if kind == "undo" else 1
         except (FctlError, KeyError, TypeError, ValueError) as error:
-            self.send({**told, "error": str(error)})
+            self.send({**answer, "error": str(error)})
             return
         self.refresh(CORRECTIONS)
-        self.send(told)
+        self.send(answer)
 
     def _ask(self, content: dict[str, Any]) -> None:
         """Explain the pixel that was clicked."""
-        told: dict[str, Any] = {"kind": "asked"}
+        answer: dict[str, Any] = {"kind": "asked"}
         try:
-            if self._asking is None:
+            if self._explainer is None:
                 raise InputError("there is no map to ask about; show one.")
             y, x = (float(content[name]) for name in ("y", "x"))
-            found, pictures = to_page(self._asking.explain(y, x, str(content.get("without", ""))))
+            found, pictures = to_page(self._explainer.explain(y, x, str(content.get("without", ""))))
         except (FctlError, KeyError, TypeError, ValueError) as error:
-            self.send({**told, "error": str(error)})
+            self.send({**answer, "error": str(error)})
             return
-        self.send({**told, **found}, pictures)
+        self.send({**answer, **found}, pictures)
 
     # ---- live
 
@@ -183,11 +183,11 @@ class Viewer(anywidget.AnyWidget):
 
     def _send_tile(self, content: dict[str, Any]) -> None:
         """Send the tile that the page asks for."""
-        told = {"kind": "tile", "id": content["id"]}
+        answer = {"kind": "tile", "id": content["id"]}
         try:
             scale, x, y = (int(content[name]) for name in ("scale", "x", "y"))
             tile = self._sources[content["layer"]].tile(scale, x, y)
         except (FctlError, OSError, KeyError, ValueError) as error:
-            self.send({**told, "error": str(error)})
+            self.send({**answer, "error": str(error)})
             return
-        self.send({**told, "type": tile.type}, [tile.data])
+        self.send({**answer, "type": tile.type}, [tile.data])

@@ -474,7 +474,7 @@ class Viewer {
   }
 
   position(y, x) {
-    const place = this.model.get("place");
+    const place = this.model.get("location");
     const pixel = `y ${y}, x ${x}`;
     if (!place) return pixel;
     const [a, b, c, d, e, f] = place.transform;

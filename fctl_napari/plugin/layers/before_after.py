@@ -176,7 +176,7 @@ class BeforeAfter(QObject):
             node.update()
 
     def _boundary(self) -> float:
-        """Return where the two maps meet, px of the canvas; beyond one of its sides while only one is shown."""
+        """Return where the two maps meet, px of the canvas, which is beyond a side while only one is shown."""
         if self._divider is not None:
             return self._divider.position
         return float(self._native.width() + 1) if self._is_before else -1.0

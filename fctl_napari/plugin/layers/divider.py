@@ -34,7 +34,7 @@ class Divider(QWidget):
         self.setCursor(Qt.CursorShape.SplitHCursor)
         self.setToolTip("Drag it. Left of it is the state before, right of it the one after.")
         canvas.installEventFilter(self)
-        self._place()
+        self._lie()
         self.show()
 
     @property
@@ -52,9 +52,9 @@ class Divider(QWidget):
         """
         width = max(1, self.parentWidget().width())
         self._share = min(max(position / width, 0.0), 1.0)
-        self._place()
+        self._lie()
 
-    def _place(self) -> None:
+    def _lie(self) -> None:
         """Lie where the canvas is divided, over its whole height."""
         left = round(self.position) - GRIP // 2
         self.setGeometry(QRect(left, 0, GRIP, self.parentWidget().height()))
@@ -63,7 +63,7 @@ class Divider(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the size of the canvas."""
         if event.type() == QEvent.Type.Resize:
-            self._place()
+            self._lie()
         return False
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

@@ -20,7 +20,7 @@ COLORS = "inferno"
 """matplotlib's map of colors of attention; its opacity grows with the attention, too."""
 
 
-class Asking:
+class PixelExplainer:
     """Explanations of pixels of a map, which its worker computes.
 
     Parameters
@@ -81,7 +81,7 @@ def to_page(explained: TileExplanation) -> tuple[dict[str, Any], list[bytes]]:
 
     Returns
     -------
-    told : dict of str to object
+    facts : dict of str to object
         Pixel, classes with their probabilities, contexts with weight and place of their attention.
     pictures : list of bytes
         The attention over each context, as PNG.
@@ -109,5 +109,5 @@ def to_page(explained: TileExplanation) -> tuple[dict[str, Any], list[bytes]]:
                 "window": [float(side) for side in context.footprint],
             }
         )
-    told = {"pixel": list(explained.pixel), "classes": classes, "contexts": contexts, "tile": list(explained.tile)}
-    return told, pictures
+    facts = {"pixel": list(explained.pixel), "classes": classes, "contexts": contexts, "tile": list(explained.tile)}
+    return facts, pictures

@@ -17,7 +17,7 @@ from fctl_napari.api import running
 from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
-from fctl_napari.notebook.asking import Asking, to_page
+from fctl_napari.notebook.explaining import PixelExplainer, to_page
 from fctl_napari.notebook.live import Live
 
 
@@ -40,7 +40,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, awake_checkpoint: Path) -> f
 
 
 def test_the_page_is_told_what_explain_says(begun: fctl.Map) -> None:
-    explained = Asking(begun).explain(60.0, 200.0)
+    explained = PixelExplainer(begun).explain(60.0, 200.0)
     told, pictures = to_page(explained)
     plain = fctl.explain(begun, (60.0, 200.0), device="cpu")
     for each in told["classes"]:
@@ -54,9 +54,9 @@ def test_the_page_is_told_what_explain_says(begun: fctl.Map) -> None:
             context.combined.argmax(), context.combined.shape
         )
     with pytest.raises(FctlError, match="outside"):
-        Asking(begun).explain(1e6, 0)
+        PixelExplainer(begun).explain(1e6, 0)
     with pytest.raises(FctlError):
-        Asking(begun).explain(60, 200, "nothing")
+        PixelExplainer(begun).explain(60, 200, "nothing")
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

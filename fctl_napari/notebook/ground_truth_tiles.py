@@ -15,7 +15,7 @@ MOST_PX = 2**22
 """Largest part of a ground truth, px, of which every px is read for a tile; of larger parts rows are left out."""
 
 
-class TruthTiles:
+class GroundTruthTiles:
     """Tiles of a ground truth in the colors of a map, transparent where there is none.
 
     A ground truth has no coarser levels. Of tiles that show much of it only every n-th row is read.
@@ -31,30 +31,43 @@ class TruthTiles:
     """
 
     def __init__(self, ground_truth: GroundTruth, source: Comparable, colors: Sequence[Color]) -> None:
-        self._truth = ground_truth
+        self._ground_truth = ground_truth
         self._scored = scored_classes(source, ground_truth)
         self._palette = np.zeros((256, 4), np.uint8)
         self._palette[: len(colors)] = [(*color, 255) for color in colors]
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile, see ``TileSource.tile``."""
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         return picture(self._palette[self._true(scale, x, y)], "PNG")
 
     def _true(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
         """Return true classes in the middles of the px of a tile, 255 where there is none."""
-        height, width = self._truth.shape
+        height, width = self._ground_truth.shape
         y0, x0, y1, x1 = window_of((height, width), scale, x, y)
         rows = np.minimum(np.arange(y0, y1, scale) + scale // 2, height - 1)
         columns = np.minimum(np.arange(x0, x1, scale) + scale // 2, width - 1) - x0
         if (y1 - y0) * (x1 - x0) <= MOST_PX:
-            true = self._truth.read((y0, x0, y1, x1))[np.ix_(rows - y0, columns)]
+            true = self._ground_truth.read((y0, x0, y1, x1))[np.ix_(rows - y0, columns)]
         else:
-            true = np.concatenate([self._truth.read((int(row), x0, int(row) + 1, x1))[:, columns] for row in rows])
+            true = np.concatenate(
+                [self._ground_truth.read((int(row), x0, int(row) + 1, x1))[:, columns] for row in rows]
+            )
         found: NDArray[np.uint8] = self._scored[true]
         return found
 
 
-class ErrorTiles(TruthTiles):
+class ErrorTiles(GroundTruthTiles):
     """Tiles of the px whose class is not the true one, in the color of the true one.
 
     Parameters
@@ -80,7 +93,18 @@ class ErrorTiles(TruthTiles):
         self._labels, self._levels = source.labels, levels
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile, see ``TileSource.tile``."""
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         true = self._true(scale, x, y)
         mapped = sampled(self._labels.read, self._levels, scale, x, y) - np.uint8(1)  # 0 is no class, and becomes 255
         return picture(self._palette[np.where((mapped == true) | (mapped == IGNORE), np.uint8(IGNORE), true)], "PNG")
