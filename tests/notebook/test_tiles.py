@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.notebook.ground_truth_tiles import ErrorTiles, GroundTruthTiles
 from fctl_napari.notebook.tiles import SIDE, ClassTiles, ImageTiles, Tile, TileSource, ValueTiles, sampled
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -102,3 +105,28 @@ def test_every_px_of_a_tile_is_one_of_its_block(height: int, width: int, scale: 
             assert found.shape[0] == -(-(min((y + 1) * SIDE * scale, height) - y * SIDE * scale) // scale)
             assert found.shape[1] == -(-(min((x + 1) * SIDE * scale, width) - x * SIDE * scale) // scale)
     assert len(asked) == rows * columns
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_tiles_of_a_ground_truth_and_of_errors(
+    make_segmentation: Callable[..., Segmentation], labels: np.ndarray, tmp_path: Path, scale: int
+) -> None:
+    store = make_segmentation(labels)
+    true = np.full(labels.shape, 2, np.uint8)  # blue
+    true[:200] = 1  # green
+    true[:, 900:] = 255
+    Image.fromarray(true).save(tmp_path / "truth.png")
+    opened_truth, _ = open_ground_truth_of(store, tmp_path / "truth.png")
+    colors = [(10, 0, 0), (20, 0, 0), (30, 0, 0)]
+    palette = np.zeros((256, 4), int)
+    palette[:3] = [(*color, 255) for color in colors]
+    middle = slice(scale // 2, None, scale)
+    seen = mosaic(GroundTruthTiles(opened_truth, store, colors), labels.shape, scale)
+    assert np.array_equal(seen, palette[true[middle, middle]])
+    wrong = mosaic(ErrorTiles(opened_truth, store, colors, levels_of(store)), labels.shape, scale)
+    if scale == 1:
+        differ = (labels > 0) & (labels.astype(int) - 1 != true) & (true != 255)
+        assert np.array_equal(wrong, palette[np.where(differ, true, 255)])
+    else:  # of the map a px of each block is taken
+        assert (wrong[120 // scale : 190 // scale, 220 // scale : 480 // scale, 3] == 0).all()  # green is green there
+        assert (wrong[220 // scale : 290 // scale, 220 // scale : 480 // scale, 0] == 30).all()  # and blue below
