@@ -358,9 +358,11 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         path: Path | None = None,
         confidence: np.ndarray | None = None,
         image: Pyramid | None = None,
+        table: ClassTable | None = None,
     ) -> Segmentation:
-        table = ClassTable(classes=tuple(ClassInfo(name=n, color=c) for n, c in zip(names, colors, strict=False)))
-        config = tiny_config.model_copy(update={"classes": len(names)})
+        if table is None:
+            table = ClassTable(classes=tuple(ClassInfo(name=n, color=c) for n, c in zip(names, colors, strict=False)))
+        config = tiny_config.model_copy(update={"classes": len(table.names)})
         blank = np.zeros((*labels.shape, 3), np.uint8)
         segmentation = Segmentation.create(
             path or tmp_path / "made.ome.zarr",

@@ -59,9 +59,10 @@ class CacheEntry:
         if labels.is_dir() and any(one.is_dir() and one.name != _OWN_LABELS for one in labels.iterdir()):
             return "labels were written into it"
         begin = self.path.name.removesuffix(".ome.zarr") + "."
-        if self.kind == "array" and any(
-            one != self.path and one.name.startswith(begin) for one in self.path.parent.iterdir()
-        ):
+        lost = self.kind == "array" or (
+            self.kind == "pyramid" and self.of is not None and "://" not in self.of and not os.path.exists(self.of)
+        )
+        if lost and any(one != self.path and one.name.startswith(begin) for one in self.path.parent.iterdir()):
             return "results of it are there, and no file holds its image"
         return ""
 
@@ -176,7 +177,11 @@ def _candidates() -> Iterator[Path]:
     """Yield the folders whose places are those of entries."""
     folder = cache_path()
     for pattern in ("*.ome.zarr", f"sample-*/{_SCENE}", f"{NETWORKS}/*"):
-        yield from (path for path in folder.glob(pattern) if entry_path(path) == path and path.is_dir())
+        yield from (
+            path
+            for path in folder.glob(pattern)
+            if entry_path(path) == path and path.is_dir() and not path.is_symlink()
+        )
 
 
 def _entry(path: Path) -> CacheEntry | None:

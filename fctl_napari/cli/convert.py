@@ -39,6 +39,7 @@ def convert(
 ) -> None:
     """Turn an image into an OME-Zarr pyramid, block by block."""
     from fctl_napari.cache.limit import make_room
+    from fctl_napari.cache.use import use
     from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
@@ -52,7 +53,10 @@ def convert(
     )
     say_images(pyramid)
     size = estimated_bytes(pyramid)
+    made = use(target)  # so that nobody clears it away while it is made
     make_room(target, size)
     with counting(f"Converting to {target.name}, about {size_of(size)}") as report:
         written = convert_image(pyramid, target, progress=report)
+    if made is not None:
+        made.end()
     out.print(str(written), highlight=False, soft_wrap=True)

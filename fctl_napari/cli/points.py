@@ -14,7 +14,7 @@ from fctl_napari.cli.options import JsonOption, RawOption, SegmentationArgument
 from fctl_napari.correcting.chosen_map import used
 from fctl_napari.evaluation.sample_size import TOTAL
 from fctl_napari.exceptions import ConfigError, InputError
-from fctl_napari.files import write_json
+from fctl_napari.files import local_path, write_json
 from fctl_napari.words import count_of
 
 points_app = typer.Typer(
@@ -41,7 +41,8 @@ def draw(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another number draws other points.")] = 0,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write a table to be filled in here.")
+        Path | None,
+        typer.Option("--csv", parser=local_path, metavar="FILE", help="Write a table to be filled in here."),
     ] = None,
     raw: RawOption = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Drop points that are checked already.")] = False,
@@ -53,9 +54,11 @@ def draw(
     from fctl_napari.cli.output import counting, out, say
     from fctl_napari.correcting.map_points import draw_on_map
     from fctl_napari.evaluation.checked_points import sample_notes
-    from fctl_napari.evaluation.point_table import write_table
+    from fctl_napari.evaluation.point_table import check_table_path, write_table
     from fctl_napari.segmentation.store.store import Segmentation
 
+    if csv_file is not None:
+        check_table_path(csv_file)
     store = Segmentation.open(segmentation)
     source, notes = chosen_map(store, raw, None)
     with counting("Counting classes", vanishing=True) as progress:

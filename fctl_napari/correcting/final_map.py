@@ -251,16 +251,16 @@ class FinalMap:
 def _joined(own: ClassTable, theirs: ClassTable) -> ClassTable:
     """Return a table with the classes of another one that it lacks, whose colors are none of its own."""
     joined = own.extended(theirs, set(theirs.names).difference(own.names))
-    colors = own.colors
+    known = {info.name for info in own}
+    colors, shown = own.colors, joined.displayed().colors
     free = (info.color for info in numbered_classes(250))
     classes = []
     for info in joined:
-        if info.name in own.names or info.color not in colors:
+        if info.name in known or info.color not in colors:
             classes.append(info)
         else:
-            classes.append(
-                info.model_copy(update={"color": next(c for c in free if c not in [*colors, *joined.colors])})
-            )
+            taken = [*colors, *joined.colors, *shown]
+            classes.append(info.model_copy(update={"color": next(color for color in free if color not in taken)}))
         colors.append(classes[-1].color)
     return ClassTable(classes=tuple(classes))
 

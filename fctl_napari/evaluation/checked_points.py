@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.point_sample import MapCounts, draw_points
 from fctl_napari.evaluation.sample_size import LEAST, TOTAL, least_points
 from fctl_napari.exceptions import InputError, OutputError, PointsError, reason_of
-from fctl_napari.files import write_json
+from fctl_napari.files import output_error, write_json
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.words import count_of
@@ -181,9 +183,9 @@ class CheckedPoints(BaseModel):
             The points are of another image, or the map has changed since they were drawn.
         """
         self.require_image(source, path)
-        if self.digest == counts.digest:
-            return
         now = dict(zip(source.class_table.names, counts.mapped.tolist(), strict=True))
+        if self.digest == counts.digest and self.mapped == now:
+            return
         both = {name: (self.mapped.get(name, 0), now.get(name, 0)) for name in [*self.mapped, *now]}
         words = "; ".join(f"{name} had {was:,} px and has {px:,}" for name, (was, px) in both.items() if was != px)
         what = (
@@ -247,12 +249,30 @@ def set_classes(path: Path, points: CheckedPoints, classes: Mapping[int, str | N
     OutputError
         The disk is full or the path is not writable.
     """
-    now = CheckedPoints.read(path)
-    if now.drawn != points.drawn:
-        raise InputError(f"{path}: other points were drawn meanwhile; check those instead.")
-    now = now.with_classes(classes, author)
-    now.write(path)
+    with _writing(path):
+        now = CheckedPoints.read(path)
+        if now.drawn != points.drawn:
+            raise InputError(f"{path}: other points were drawn meanwhile; check those instead.")
+        before = {point.id: point.true for point in points.points}
+        for point in now.points:
+            if point.id in classes and point.true not in (None, before[point.id], classes[point.id]):
+                raise InputError(
+                    f"{path}: {point.by} said meanwhile that point {point.id} is {point.true}; look at it again."
+                )
+        now = now.with_classes(classes, author)
+        now.write(path)
     return now
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Let one process at a time change the points of a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            yield
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def points_path(segmentation: Path | str) -> Path:
@@ -329,7 +349,8 @@ def draw_sample(
         mapped=dict(zip(names, counts.mapped.tolist(), strict=True)),
         points=tuple(Point(id=k, y=y, x=x, mapped=names[c]) for k, (y, x, c) in enumerate(drawn.tolist(), 1)),
     )
-    points.write(path)
+    with _writing(path):
+        points.write(path)
     return points
 
 

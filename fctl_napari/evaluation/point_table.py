@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fctl_napari.evaluation.checked_points import CheckedPoints
-from fctl_napari.exceptions import InputError, reason_of
+from fctl_napari.exceptions import InputError, OutputError, reason_of
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference
+
+
+def check_table_path(path: Path) -> None:
+    """Refuse a path where something else lies than a table of points in which nothing is filled in.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+
+    Raises
+    ------
+    OutputError
+        Another file lies there, or a table in which somebody has filled in classes.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
+    except (OSError, ValueError, csv.Error):
+        rows = []
+    header = rows[0] if rows else []
+    if header[:3] != ["id", "y", "x"] or header[-1:] != ["class"]:
+        raise OutputError(f"{path}: exists and is no table of points; choose another name.")
+    if any(row and row[-1].strip() for row in rows[1:]):
+        raise OutputError(f"{path}: is filled in; take its classes over with fctl points set, or choose another name.")
 
 
 def write_table(points: CheckedPoints, path: Path, georeference: Georeference | None) -> None:

@@ -45,9 +45,9 @@ def check_path(out: Path) -> None:
     OutputError
         Something else lies there.
     """
-    if out.is_dir() and not any(out.iterdir()):
+    if os.path.isdir(out) and not any(out.iterdir()):
         return
-    if out.exists() and not (_is_labels(out) if out.is_dir() else _is_file(out)):
+    if os.path.exists(out) and not (_is_labels(out) if out.is_dir() else _is_file(out)):
         raise OutputError(f"{out}: exists and is not an earlier export; choose another name.")
 
 

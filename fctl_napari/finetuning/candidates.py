@@ -196,6 +196,6 @@ def check_free(out: Path | str) -> Path:
     path = Path(out)
     if path.suffix != ".safetensors":
         raise OutputError(f"{path}: checkpoints end in .safetensors; choose such a name.")
-    if path.exists():
+    if os.path.exists(path):
         raise OutputError(f"{path}: exists, and checkpoints are not overwritten; choose another name.")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fctl_napari.exceptions import InputError, OutputError
@@ -38,12 +39,13 @@ def rename_checkpoint(path: Path | str, name: str) -> Path:
     """
     path = _own(path)
     name = name.removesuffix(".safetensors").strip()
-    if not name or name.startswith(".") or name.endswith(".candidate") or Path(name).name != name or "\\" in name:
+    odd = not name.isprintable() or name.startswith(".") or name.endswith(".candidate")
+    if not name or odd or Path(name).name != name or "\\" in name:
         raise InputError(f"{name or 'nothing'}: cannot be the name of a checkpoint; give a name without folders.")
     renamed = path.with_name(f"{name}.safetensors")
     if renamed == path:
         return path
-    if any(trace.exists() for trace in traces(renamed)):
+    if any(os.path.exists(trace) for trace in traces(renamed)):
         raise OutputError(f"{renamed}: an earlier run of this name is not decided; decide it, or choose another name.")
     move_to_free(path, renamed)
     return renamed

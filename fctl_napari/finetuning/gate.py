@@ -223,10 +223,12 @@ def judge(card: BeforeAfter, bound: float) -> GateResult:
     else:
         better = after > before
         keep = keep and better
-        change = "rose" if better else "did not rise"
+        change = "rose" if better else "was right before, and cannot rise" if before == 1 else "did not rise"
         reasons.append(f"IoU on {WORDS[part]} {change}: {before:.3f} before, {after:.3f} after.")
     for part in ("scene", "training"):
         agreement = card.agreement(part)
+        if part == "scene" and math.isnan(agreement):
+            reasons.append("No tile lies away from the corrections, so it is not known how much changes there.")
         if not math.isnan(agreement):
             held = 1 - agreement < bound
             keep = keep and held

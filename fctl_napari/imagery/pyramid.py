@@ -137,8 +137,8 @@ class Pyramid:
         if self.bands is not None and not all(0 <= band < self.channels for band in self.bands):
             last = self.channels - 1
             raise InputError(f"{self._location}: bands {self.bands} do not exist; choose from 0 to {last}.")
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise InputError(f"{self._location}: the range {self.value_range} is empty; state LO < HI.")
+        if self.value_range is not None and not -math.inf < self.value_range[0] < self.value_range[1] < math.inf:
+            raise InputError(f"{self._location}: the range {self.value_range} is empty or endless; state LO < HI.")
 
     @property
     def _location(self) -> str:

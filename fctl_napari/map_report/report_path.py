@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fctl_napari.exceptions import OutputError
@@ -46,7 +47,7 @@ def check_report_path(path: Path) -> None:
     """
     if not is_report_path(path):
         raise OutputError(f"{path}: reports are written as HTML or PDF; give a name that ends in .html or .pdf.")
-    if path.exists() and not _is_report(path):
+    if os.path.exists(path) and not _is_report(path):
         raise OutputError(f"{path}: exists and is not an earlier report; choose another name.")
 
 

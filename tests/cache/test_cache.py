@@ -264,3 +264,21 @@ def test_a_conversion_says_what_it_takes(fctl: Fctl, tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     result = fctl("convert", tmp_path / "a.png", tmp_path / "a.ome.zarr")
     assert "Converting to a.ome.zarr, about 1 MB" in result.err
+
+
+def test_links_and_pyramids_of_lost_files_with_results_stay(
+    pyramid: Callable[..., Path], tmp_path: Path, cache: Path, make_segmentation: Make
+) -> None:
+    lost, kept = pyramid("lost"), pyramid("kept")
+    made = make_segmentation(np.ones((200, 300), np.uint8), path=lost.with_name(f"{lost.stem[:-4]}.made.fctl.ome.zarr"))
+    (tmp_path / "lost.png").unlink()
+    elsewhere = shutil.copytree(kept, tmp_path / "elsewhere.ome.zarr")
+    link = kept.with_name("linked-0123456789ab.ome.zarr")
+    link.symlink_to(elsewhere)
+    assert {entry.path for entry in entries()} == {lost, kept}
+    clear_cache()
+    assert lost.exists()
+    assert not kept.exists()
+    assert made.path.exists()
+    assert link.is_symlink()
+    assert elsewhere.exists()

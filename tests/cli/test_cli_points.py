@@ -114,3 +114,28 @@ def test_refusals(fctl: Fctl, land: Path, tmp_path: Path) -> None:
     assert "line 3: sand is no class of the map" in fctl("points", "set", land, tmp_path / "x.csv").sentence()
     assert (tmp_path / "land.ome.zarr.points.json").read_bytes() == before
     assert "class red has 0 checked points" in fctl("points", "estimate", land).sentence()
+
+
+def test_a_table_that_is_filled_in_and_other_files_are_not_overwritten(fctl: Fctl, land: Path, tmp_path: Path) -> None:
+    table = tmp_path / "points.csv"
+    assert fctl("points", "draw", land, "--total", 20, "--csv", table).code == 0
+    assert fctl("points", "draw", land, "--total", 20, "--csv", table).code == 0  # nothing is filled in yet
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], lines[1] + "red", *lines[2:]]))
+    filled, scene = table.read_bytes(), (tmp_path / "scene.png").read_bytes()
+    assert "is filled in" in fctl("points", "draw", land, "--csv", table).sentence()
+    assert "is no table of points" in fctl("points", "draw", land, "--csv", tmp_path / "scene.png").sentence()
+    assert "not to addresses" in fctl("points", "draw", land, "--csv", "http://x/p.csv").sentence()
+    assert (table.read_bytes(), (tmp_path / "scene.png").read_bytes()) == (filled, scene)
+
+
+def test_points_of_renamed_classes_are_refused(fctl: Fctl, land: Path, tmp_path: Path) -> None:
+    assert fctl("points", "draw", land, "--raw", "--total", 20).code == 0
+    Image.fromarray(LABELS - np.uint8(1)).save(tmp_path / "truth.png")
+    assert fctl("points", "set", land, "--truth", tmp_path / "truth.png").code == 0
+    facts = land / "zarr.json"
+    facts.write_text(facts.read_text().replace('"green"', '"woods"'))
+    assert "green had" in fctl("points", "estimate", land).sentence()
+    done = fctl("report", land, "--raw", "--out", tmp_path / "r.html")
+    assert done.code == 0, done.err
+    assert "green had" in (tmp_path / "r.html").read_text()

@@ -26,7 +26,7 @@ from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.model_card import Card
+from fctl_napari.model.model_card import Card, read_card, resolve_checkpoint
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import TileGrid
 
@@ -82,6 +82,24 @@ def test_no_two_classes_have_one_color(make_segmentation: Make, tmp_path: Path) 
     assert len(set(joined.colors)) == 7
     assert joined.colors[:3] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     assert joined.colors[5:] == [(40, 40, 40), (1, 2, 3)]
+
+
+@pytest.mark.parametrize("checkpoint", ["earth", "aerial"])
+@pytest.mark.parametrize("extra", [(), (ClassInfo(name="kelp", color=(226, 169, 41)),)])
+def test_classes_have_the_shown_colors_of_the_prediction(
+    make_segmentation: Make, tmp_path: Path, checkpoint: str, extra: tuple[ClassInfo, ...]
+) -> None:
+    """Ignored classes of a checkpoint too are classes of the corrections that were made with it."""
+    table = read_card(resolve_checkpoint(checkpoint)).classes
+    store = make_segmentation(np.ones((60, 70), np.uint8), table=table)
+    painted = ClassTable(classes=(*table.scored, *extra, *(info for info in table if info.ignored)))
+    with Corrections.create(tmp_path / "c.ome.zarr", blank((60, 70)), painted):
+        pass
+    joined = FinalMap(store, Corrections.open(tmp_path / "c.ome.zarr")).class_table
+    shown = {info.name: info.color for info in joined.displayed()}
+    assert len(set(shown.values())) == len(shown)
+    for info in table.displayed().scored:
+        assert shown[info.name] == info.color
 
 
 def test_corrections_of_another_image_are_refused(store: Segmentation, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,3 +232,31 @@ def test_fewer_points_than_advised_are_drawn_where_that_is_asked_for(
     points = draw_sample(store, counts_of(store), path, final=False, total=total, least=least)
     assert len(points.points) == drawn
     assert sample_notes(points, total, least) == note
+
+
+SETTER = """
+import sys
+from pathlib import Path
+from fctl_napari.evaluation.checked_points import CheckedPoints, set_classes
+path = Path(sys.argv[1])
+for point in CheckedPoints.read(path).points:
+    if point.id % 2 == int(sys.argv[2]):
+        set_classes(path, CheckedPoints.read(path), {point.id: "red"}, "ann")
+"""
+
+
+def test_answers_of_two_processes_are_all_kept(store: Segmentation, path: Path) -> None:
+    drawn = draw(store, path)
+    running = [subprocess.Popen([sys.executable, "-c", SETTER, str(path), part]) for part in ("0", "1")]
+    assert [one.wait(120) for one in running] == [0, 0]
+    assert CheckedPoints.read(path).checked == len(drawn.points)
+
+
+def test_an_answer_that_somebody_gave_meanwhile_is_not_overwritten(store: Segmentation, path: Path) -> None:
+    seen = draw(store, path)
+    set_classes(path, seen, {1: "red"}, "ann")
+    with pytest.raises(InputError, match="ann said meanwhile that point 1 is red"):
+        set_classes(path, seen, {1: "blue"}, "ben")
+    now = CheckedPoints.read(path)
+    assert set_classes(path, now, {1: "blue"}, "ann").points[0].true in ("blue", None)
+    assert {point.true for point in CheckedPoints.read(path).points if point.id == 1} == {"blue"}

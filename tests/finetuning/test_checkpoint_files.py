@@ -49,7 +49,7 @@ def test_nothing_is_overwritten(checkpoint: Path, links: bool, monkeypatch: pyte
     assert rename_checkpoint(checkpoint, "free").exists()
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp/a", "a\\b", ".hidden", "a.candidate"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp/a", "a\\b", ".hidden", "a.candidate", "a\nb", "a\0b"])
 def test_names_that_files_cannot_have_are_refused(checkpoint: Path, name: str) -> None:
     with pytest.raises(InputError, match="give a name without folders"):
         rename_checkpoint(checkpoint, name)
@@ -78,3 +78,9 @@ def test_built_in_checkpoints_and_other_files_stay(tmp_path: Path) -> None:
 def test_a_deleted_checkpoint_is_gone(checkpoint: Path) -> None:
     delete_checkpoint(checkpoint)
     assert not checkpoint.exists()
+
+
+def test_names_that_are_too_long_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(OutputError, match="too long"):
+        rename_checkpoint(checkpoint, "n" * 300)
+    assert checkpoint.exists()

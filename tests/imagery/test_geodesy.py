@@ -119,3 +119,10 @@ def test_px_of_a_window_add_up_to_its_ring(transform: tuple[float, ...]) -> None
     assert found is not None
     whole = np.broadcast_to(found, (y1 - y0, x1 - x0)).sum()
     np.testing.assert_allclose(whole, abs(location.ring_areas(ring, np.array([0, len(ring)]))[0]), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("crs", "known"), [("EPSG:3857", False), ("EPSG:3395", False), ("EPSG:32633", True)])
+def test_areas_on_the_plane_of_mercator_are_not_said(crs: str, known: bool) -> None:
+    ground = Ground(Georeference(crs, (100.0, 0.0, 0.0, 0.0, -100.0, 8_000_000.0)))
+    assert (ground.square_metres is not None) == known
+    assert (ground.pixel_areas((0, 0, 2, 2)) is not None) == known

@@ -21,7 +21,7 @@ def _group(name: str) -> Any:
 
     try:
         return getattr(get_plugin_settings(PLUGIN), name)
-    except KeyError:
+    except Exception:  # the plugin is disabled, or the file is damaged in one of the many ways that napari stumbles on
         return None
 
 
@@ -54,7 +54,7 @@ def remember_choice(field: QComboBox | QLineEdit | QAbstractSpinBox, name: str) 
     else:
         number: Any = field  # Qt's base class of the boxes has no value
         if last >= 0:
-            number.setValue(last)
+            number.setValue(min(last, number.maximum()))
         number.valueChanged.connect(keep)
 
 

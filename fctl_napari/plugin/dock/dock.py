@@ -233,8 +233,11 @@ class FctlDock(Docked):
     def _leave(self, *, layers: bool) -> None:
         """End the comparison on the canvas, the tabs, the list of images and the header."""
         self._unbind()
+        comparison = before_after(self._viewer)
         if layers:
-            before_after(self._viewer).stop()
+            comparison.stop()
+        else:
+            comparison.leave()
         images = self.images
         if layers and images is not None:
             images.leave(layers=True)

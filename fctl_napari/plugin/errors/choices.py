@@ -15,7 +15,7 @@ from fctl_napari.plugin.errors.form import ErrorForm
 from fctl_napari.plugin.layers.choosers import ImageCombo
 from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES, GroundTruthChoice, layer_choices, shows
 from fctl_napari.plugin.layers.image_identity import identities
-from fctl_napari.plugin.layers.mask_combo import is_mask
+from fctl_napari.plugin.layers.mask_combo import is_mask, preferred_mask
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.styles import only_show
 
@@ -94,7 +94,12 @@ class ErrorChoices(QObject):
         masks = [layer for layer in layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
         for mask in masks:
             only_show(mask)
+        before = self.mask
         _offer(form.mask, [(mask.name, mask) for mask in masks], id)
+        if self.mask is not before and self._image.layer is not None:
+            form.mask.blockSignals(True)
+            form.mask.setCurrentIndex(self._preferred())
+            form.mask.blockSignals(False)
         others = [(mask.name, mask) for mask in masks if mask is not self.mask]
         _offer(form.second, [("nothing", None), *others], id)
         shown = layer_choices(self._viewer)
@@ -104,14 +109,16 @@ class ErrorChoices(QObject):
         self._look()
 
     def _follow_image(self, _changed: Any = None) -> None:
-        """Choose the uppermost segmentation of the image, unless one of it is chosen."""
-        image, field = self._image.layer, self._form.mask
-        if image is None or (self.mask is not None and is_mask(self._viewer, self.mask, image)):
-            return
-        for index in reversed(range(field.count())):
-            if is_mask(self._viewer, field.itemData(index), image):
-                field.setCurrentIndex(index)
-                return
+        """Choose a segmentation of the image, or none where it has none, unless one of it is chosen."""
+        image = self._image.layer
+        if image is not None and (self.mask is None or not is_mask(self._viewer, self.mask, image)):
+            self._form.mask.setCurrentIndex(self._preferred())
+
+    def _preferred(self) -> int:
+        """Return the index of the segmentation that is taken first, or -1."""
+        image = self._image.layer
+        mask = None if image is None else preferred_mask(self._viewer, image)
+        return -1 if mask is None else self._form.mask.findData(mask)
 
     def offer_own(self, path: str, choices: list[GroundTruthChoice]) -> None:
         """Offer the labels of the image that a segmentation is of.

@@ -21,6 +21,7 @@ from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.errors.points_page import PointsPage
+from fctl_napari.plugin.layers.before_after import before_after
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks, all_but_images
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
@@ -191,6 +192,7 @@ class PointChecks(QObject):
 
     def _start(self, opened: MapPoints) -> None:
         """Hide the map, and go to the first point that is not checked."""
+        before_after(self._viewer).stop()  # it would show the map again when it ends
         self._say("")
         self._selected = set(self._viewer.layers.selection)
         self._opened, self._points = opened, opened.points

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 from fctl_napari.correcting.provenance import check_provenance_path
 from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.exporting.export import check_export
+from fctl_napari.files import local_path
 from fctl_napari.map_report.report_path import check_report_path, is_report_path
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
@@ -28,7 +29,7 @@ from fctl_napari.plugin.layers.before_after_buttons import BeforeAfterButtons
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import masks
 from fctl_napari.plugin.layers.image_identity import identities
-from fctl_napari.plugin.layers.mask_combo import is_mask
+from fctl_napari.plugin.layers.mask_combo import is_mask, preferred_mask
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 
@@ -147,14 +148,13 @@ class ExportWidget(DockedWidget):
         self._mask_changed()
 
     def _choose_mask(self, _event: Any = None) -> None:
-        """Choose the uppermost segmentation of the image, unless one of it is chosen."""
+        """Choose a segmentation of the image, unless one of it is chosen."""
         image, field = self._image.layer, self.form.mask
         if image is None or (self.mask is not None and is_mask(self._viewer, self.mask, image)):
             return
-        for index in range(field.count()):
-            if is_mask(self._viewer, field.itemData(index), image):
-                field.setCurrentIndex(index)
-                return
+        mask = preferred_mask(self._viewer, image)
+        if mask is not None:
+            field.setCurrentIndex(field.findData(mask))
 
     def _mask_changed(self) -> None:
         """Propose a path beside the segmentation, unless the user has entered one."""
@@ -217,7 +217,8 @@ class ExportWidget(DockedWidget):
         form, mask = self.form, self.mask
         if mask is None:
             raise InputError("there is no segmentation to export; segment an image first, or open a segmentation.")
-        path, store = Path(form.path.text()).expanduser().absolute(), str(mask.metadata[STORE_KEY])
+        path = local_path(form.path.text().strip()).expanduser().absolute()
+        store = str(mask.metadata[STORE_KEY])
         what = WHAT[form.what.currentText()]
         if what == "provenance":
             check_provenance_path(path)

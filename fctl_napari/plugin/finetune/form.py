@@ -202,6 +202,10 @@ class FinetuneForm(QWidget):
         self.tabs.setCurrentIndex(0)
         QTimer.singleShot(0, self._scroll, lambda: self._scroll.ensureWidgetVisible(self.gate_report))
 
+    def scroll_up(self) -> None:
+        """Bring what comes next into sight."""
+        self._scroll.verticalScrollBar().setValue(0)
+
     def explain(self, text: str, caption: str = "", tab: str = "") -> None:
         """Show what is missing, or what comes next.
 

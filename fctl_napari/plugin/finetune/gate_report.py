@@ -106,7 +106,7 @@ class GateReport(QFrame):
         notes : sequence of str, optional
             Notes of the run, shown below the gate's reasons.
         """
-        words = "better: keep it" if gate_result.keep else "not better, or it forgets: roll back"
+        words = "better: keep it" if gate_result.keep else "roll back, for what is said below"
         color = GOOD if gate_result.keep else BAD
         self.title.setText(f"<b>{html.escape(name)}</b> <span style='color: {color}'>{words}</span>")
         self.figures.setText(_table(figures))

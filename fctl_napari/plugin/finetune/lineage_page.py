@@ -24,7 +24,7 @@ TOOLTIPS = {
     "tree": (
         "Checkpoints beside the image, and their parents. Held out: mean IoU on corrections that were not learned "
         "from, of the parent and of this one. As before: the share of pixels away from corrections that are "
-        "predicted as by the parent. Bold: the chosen checkpoint."
+        "predicted as by the parent. Bold: the chosen checkpoint. \u26a0: kept against the gate."
     ),
     "use": "Choose this checkpoint here and in the tab Segment, whose result is then shown.",
     "rename": "Give the checkpoint's file another name. Its content, and so what was made with it, stays.",
@@ -127,7 +127,7 @@ class LineagePage(QWidget):
 
     def _item(self, kin: Kin, checkpoint: str | None) -> QTreeWidgetItem:
         """Return the item of a checkpoint, with its children."""
-        item = QTreeWidgetItem([kin.name + _mark(kin), *_figures(kin)])
+        item = QTreeWidgetItem([_title(kin), *_figures(kin)])
         location = _location(kin)
         item.setData(0, Qt.ItemDataRole.UserRole, None if kin.waits else location)
         words = [str(kin.path) if kin.path is not None else "its file is gone", kin.story()]
@@ -202,13 +202,13 @@ def _deleted(checkpoint: str) -> str:
     return ""
 
 
-def _mark(kin: Kin) -> str:
-    """Return what the tree says behind a checkpoint's name."""
+def _title(kin: Kin) -> str:
+    """Return what the tree says of a checkpoint, its mark first, as long names are cut."""
     if kin.path is None:
-        return " (gone)"
+        return f"{kin.name} (gone)"
     if kin.waits:
-        return " (waits)"
-    return " (against the gate)" if kin.against_gate else ""
+        return f"{kin.name} (waits)"
+    return f"\u26a0 {kin.name}" if kin.against_gate else kin.name
 
 
 def _location(kin: Kin) -> str | None:

@@ -457,6 +457,7 @@ class FinetuneWidget(DockedWidget):
             self.look()
         else:
             form.show_progress(0, 1, f"{name} is kept: {kept}")
+            form.scroll_up()
             self.use(str(kept))
             self._kept = candidate_review
             if candidate_review is not None and not session().is_segmenting(self.window()):
@@ -486,6 +487,7 @@ class FinetuneWidget(DockedWidget):
         known[:] = [each for each in known if each != former] + ([path] if path and former in known else [])
         note_checkpoint(path, former=former)
         field.drop(former)
+        self.form.show_progress(0, 1, f"{former} is called {Path(path).stem} now." if path else f"{former} is deleted.")
         if path and chosen:
             self.use(path)
         elif path:

@@ -32,6 +32,7 @@ class BandCombos(QWidget):
         self.boxes = [combo(TOOLTIP.format(color)) for color in COLORS]
         for box in self.boxes:
             box.setMinimumContentsLength(3)
+            box.setMinimumWidth(48)
             box.activated.connect(self._activated)
         self.setLayout(row(QLabel("RGB"), *self.boxes))
         self.setVisible(False)

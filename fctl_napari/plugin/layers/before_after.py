@@ -105,12 +105,15 @@ class BeforeAfter(QObject):
         Raises
         ------
         InputError
-            There are no two maps of one image.
+            There are no two maps of one image, or they are shown in 3D.
         """
         was = self._mode
         self.stop()
-        if mode != was:
-            self._start(mode, *pair_of(self._viewer))
+        if mode == was:
+            return
+        if self._viewer.dims.ndisplay != 2:
+            raise InputError("maps are compared in two dimensions; leave 3D first.")
+        self._start(mode, *pair_of(self._viewer))
 
     def stop(self) -> None:
         """Show the maps as they were shown before the comparison."""
@@ -119,6 +122,7 @@ class BeforeAfter(QObject):
         self._mode, self._pair = "", None
         self._timer.stop()
         self._viewer.layers.events.removed.disconnect(self._removed)
+        self._viewer.dims.events.ndisplay.disconnect(self._dimensions_changed)
         for node, clipper in self._clippers.values():
             node.detach(clipper)
             node.update()
@@ -142,6 +146,7 @@ class BeforeAfter(QObject):
         for layer in self._shown:
             layer.visible = layer in self._pair
         self._viewer.layers.events.removed.connect(self._removed)
+        self._viewer.dims.events.ndisplay.connect(self._dimensions_changed)
         if mode == "swipe":
             self._divider = Divider(self._native)
             self._divider.moved.connect(self._clip)
@@ -184,11 +189,19 @@ class BeforeAfter(QObject):
     def _clipper(self, layer: Labels) -> tuple[Any, PlanesClipper]:
         """Return a layer's node and what clips it in px of the canvas."""
         node = self._visuals[layer].node
-        if layer not in self._clippers or self._clippers[layer][0] is not node:  # napari makes another now and then
+        if layer not in self._clippers:
             clipper = PlanesClipper(coord_system="canvas")
             node.attach(clipper)
             self._clippers[layer] = node, clipper
         return self._clippers[layer]
+
+    def _dimensions_changed(self, _event: Any) -> None:
+        """End the comparison in 3D, for which napari draws layers by other nodes."""
+        self.stop()
+
+    def leave(self) -> None:
+        """End the comparison of a window that closes, and leave its layers as they are."""
+        self._timer.stop()
 
     def _removed(self, event: Any) -> None:
         """End the comparison when one of its maps is gone."""

@@ -280,7 +280,7 @@ class CheckpointCombo(QComboBox):
         chosen = self.currentIndex()
         for path in map(str, paths):
             if self.findData(path) < 0:
-                self.addItem(Path(path).name, path)
+                self.addItem(Path(path).stem, path)
                 self.setItemData(self.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
         self.setCurrentIndex(chosen)  # Qt chooses the first item of an empty box
 

@@ -173,3 +173,22 @@ def is_mask(viewer: napari.Viewer, layer: Any, image: Image) -> bool:
     if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
         return False
     return lies_over(viewer, layer, image) and may_be_of(layer, image)
+
+
+def preferred_mask(viewer: napari.Viewer, image: Image) -> Labels | None:
+    """Choose among the segmentations of an image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image
+        The image layer.
+
+    Returns
+    -------
+    Labels or None
+        The uppermost that is visible, or else the uppermost. None if there is none.
+    """
+    found = [layer for layer in reversed(viewer.layers) if is_mask(viewer, layer, image)]
+    return next((mask for mask in found if mask.visible), found[0] if found else None)

@@ -49,11 +49,11 @@ class RangeFields(QWidget):
             numbers.setLocale(QLocale.c())
             field.setValidator(numbers)
             field.setToolTip(TOOLTIPS[name])
-            field.setMinimumWidth(48)
+            field.setMinimumWidth(40)
             field.editingFinished.connect(self._edited)
         self.stretch = tool("2-98 %", TOOLTIPS["stretch"])
         self.stretch.clicked.connect(self._measure)
-        self.setLayout(row(QLabel("Black"), self.low, QLabel("White"), self.high, self.stretch))
+        self.setLayout(row(QLabel("Range"), self.low, self.high, self.stretch))
         self.setVisible(False)
 
     @property

@@ -148,6 +148,9 @@ class SegmentWidget(DockedWidget):
             identities().names(self.image)  # read again, since its file may have been written anew
         self._show_bands()
         self._propose_result()
+        if not self.running:  # what is said of another image
+            self.form.show_progress(0, 1, "")
+            self.form.legend.show_classes(displayed(self._card.classes).scored if self._card else ())
         self._look_for_result()
         self._live_again()
         self._load_ahead()

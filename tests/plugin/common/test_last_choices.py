@@ -52,7 +52,10 @@ def test_fields_have_the_choices_of_last_time(qtbot: QtBot, last_choices: Path) 
     assert (kind.currentText(), steps.value(), simplify.value(), painter.text()) == ("b", 0, 1.5, "ann")
 
 
-@pytest.mark.parametrize("damage", ["last_choices: [1, 2]", "{{{", "recent:\n  checkpoints: 'not a list'\n", ""])
+DAMAGES = ("last_choices: [1, 2]", "- a", "{{{", "recent:\n  checkpoints: 'not a list'\n", "")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_settings_are_as_none(qtbot: QtBot, last_choices: Path, damage: str) -> None:
     last_choices.write_text(damage)
     steps = QSpinBox()
@@ -91,3 +94,12 @@ def test_the_last_checkpoints_are_known(tmp_path: Path) -> None:
     assert str(paths[5]) not in found
     note_checkpoint("", former=renamed)
     assert str(renamed) not in recent_checkpoints()
+
+
+def test_numbers_that_are_too_large_are_cut(qtbot: QtBot, last_choices: Path) -> None:
+    last_choices.write_text("last_choices:\n  finetune_steps: 99999999999999999999\n")
+    steps = QSpinBox()
+    qtbot.addWidget(steps)
+    steps.setRange(0, 500)
+    remember_choice(steps, "finetune_steps")
+    assert steps.value() <= 500

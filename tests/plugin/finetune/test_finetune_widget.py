@@ -195,7 +195,7 @@ def assert_of_the_family(widget: FinetuneWidget, kept: Path) -> None:
     tree = widget.form.lineage.tree
     eldest = tree.topLevelItem(0)
     assert (eldest.text(0), eldest.childCount()) == ("tiny", 1)
-    assert eldest.child(0).text(0).removesuffix(" (against the gate)") == "tiny-1"
+    assert eldest.child(0).text(0).removeprefix("\u26a0 ") == "tiny-1"
     assert eldest.child(0).font(0).bold()
     figures = read_card(kept).figures["finetuning"]
     assert eldest.child(0).text(1) == " → ".join(

@@ -161,3 +161,20 @@ def test_keys_compare(two_maps: Opened) -> None:
         assert before_after(viewer).mode == mode
     viewer.keymap[binding](viewer)
     assert before_after(viewer).mode == ""
+
+
+def test_it_ends_in_3d_and_nothing_stays_clipped(two_maps: Opened, until: Until) -> None:
+    viewer, _, _ = two_maps
+    comparison = before_after(viewer)
+    whole = len(parts(viewer)[1])
+    for mode in ("swipe", "blink"):
+        comparison.toggle(mode)  # type: ignore[arg-type]
+        viewer.dims.ndisplay = 3
+        assert comparison.mode == ""
+        assert comparison.divider is None
+        with pytest.raises(InputError, match="leave 3D"):
+            comparison.toggle("swipe")
+        viewer.dims.ndisplay = 2
+        viewer.reset_view()
+        assert parts(viewer)[0] == set()
+        assert abs(len(parts(viewer)[1]) - whole) <= 2

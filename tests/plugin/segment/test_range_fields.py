@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_window import Open, errors
+from pytestqt.qtbot import QtBot
 
+from fctl_napari.plugin.common.form_layout import WIDTH
+from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.range_fields import RangeFields
 from fctl_napari.plugin.layers.roi import WHOLE
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -139,3 +143,17 @@ def test_fields_come_when_the_pyramid_is_made(
 def test_an_image_of_8_bits_has_no_choice(open_scene: Open) -> None:
     _, widget = open_scene()
     assert not widget.form.values.isVisibleTo(widget)
+
+
+def test_the_fields_fit_into_the_dock(qtbot: QtBot) -> None:
+    """With all fields of an image of many bands and 16 bits, too."""
+    bands, values = BandCombos(), RangeFields()
+    for field in (bands, values):
+        qtbot.addWidget(field)
+        field.setVisible(True)
+    for box in bands.boxes:
+        box.addItems(["band 0", "near infrared", "red edge 740 nm"])
+    values.low.setText("12345.678")
+    assert (
+        max(field.minimumSizeHint().width() for field in (bands, values)) <= WIDTH - 2 * 9 - 16
+    )  # margins, scroll bar
