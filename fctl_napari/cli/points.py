@@ -11,7 +11,6 @@ import typer
 from fctl_napari.cli.chosen_map import chosen_map
 from fctl_napari.cli.evaluate import MapOption, open_ground_truth
 from fctl_napari.cli.options import JsonOption, RawOption, SegmentationArgument
-from fctl_napari.correcting.chosen_map import used
 from fctl_napari.evaluation.sample_size import TOTAL
 from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import local_path, write_json
@@ -136,6 +135,8 @@ def estimate(segmentation: SegmentationArgument, json_file: JsonOption = None) -
     with counting("Counting classes", vanishing=True) as progress:
         found, hectares = opened.estimate(progress)
     if isinstance(opened.source, FinalMap):
+        from fctl_napari.correcting.chosen_map import used
+
         say([f"the map is that with {used(opened.source)}"])
     show_points(found, hectares)
     if json_file is not None:

@@ -26,14 +26,14 @@ OPACITY = 0.6
 """Opacity of the map over the image."""
 
 
-def coarse_labels(source: Segmentation | FinalMap, side: int = SIDE) -> NDArray[np.uint8]:
+def coarse_labels(source: Segmentation | FinalMap, side: int) -> NDArray[np.uint8]:
     """Read a map at a coarse level.
 
     Parameters
     ----------
     source : Segmentation or FinalMap
         The map.
-    side : int, optional
+    side : int
         Longest side of what is returned, px.
 
     Returns
@@ -72,7 +72,7 @@ def map_figure(source: Segmentation | FinalMap, image: Pyramid | None) -> Figure
     matplotlib.figure.Figure
         The figure.
     """
-    labels = coarse_labels(source)
+    labels = coarse_labels(source, SIDE)
     height, width = source.shape
     table = shown_classes(source.class_table)
     palette = np.zeros((256, 4))

@@ -53,7 +53,7 @@ RAISED_BY = {
     "training/band_figures.py": {"train", "ablate run"},
     "training/config.py": {"train", "ablate run"},
     "segmentation/jobs/driver.py": RUNS,
-    "export/export.py": EXPORTS,
+    "exporting/export.py": EXPORTS,
     "segmentation/jobs/engine.py": RUNS,
     "segmentation/jobs/refining.py": {"refine"},
     "segmentation/store/store_lock.py": RUNS,

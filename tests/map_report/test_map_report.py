@@ -250,7 +250,7 @@ def test_without_image_and_georeference(
 ) -> None:
     monkeypatch.setattr(picture, "SIDE", 40)  # a level that is still too large is read in steps
     store = make_segmentation(LABELS)
-    assert picture.coarse_labels(store).shape[1] <= 40
+    assert picture.coarse_labels(store, 40).shape[1] <= 40
     report = make_report(store)
     assert "without its image" in report.caption
     assert "Areas on the ground are unknown" in " ".join(section(report, "Areas").sentences)

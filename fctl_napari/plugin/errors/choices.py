@@ -115,10 +115,13 @@ class ErrorChoices(QObject):
             self._form.mask.setCurrentIndex(self._preferred())
 
     def _preferred(self) -> int:
-        """Return the index of the segmentation that is taken first, or -1."""
-        image = self._image.layer
+        """Return the index of the segmentation that is taken first, or -1 where the image has none."""
+        image, field = self._image.layer, self._form.mask
         mask = None if image is None else preferred_mask(self._viewer, image)
-        return -1 if mask is None else self._form.mask.findData(mask)
+        if mask is not None:
+            return int(field.findData(mask))
+        known = image is not None and identities().names(image) is not None
+        return -1 if known else int(field.currentIndex())  # until it is known whose they are, one stays
 
     def offer_own(self, path: str, choices: list[GroundTruthChoice]) -> None:
         """Offer the labels of the image that a segmentation is of.

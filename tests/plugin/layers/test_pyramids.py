@@ -61,9 +61,9 @@ def test_what_has_no_room_is_not_begun(
 def test_a_pyramid_that_is_shown_stays(
     open_window: Callable[..., Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
 ) -> None:
-    from fctl_napari.plugin.layers import paths
+    from fctl_napari.api import locations
 
-    monkeypatch.setattr(paths, "writable", lambda folder: False)  # as on a disk that is only read
+    monkeypatch.setattr(locations, "writable", lambda folder: False)  # as on a disk that is only read
     tifffile.imwrite(tmp_path / "wide.tif", PIXELS)
     viewer = open_window()
     (layer,) = viewer.open(tmp_path / "wide.tif", plugin="fctl-napari")
