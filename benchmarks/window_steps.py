@@ -127,10 +127,10 @@ def measure(folder: Path) -> dict[str, tuple[float, float]]:
     for number in range(2):
         steps.step(
             f"switch the image{', again' if number else ''}",
-            lambda number=number: header.image.setCurrentIndex(number),
+            lambda number=number: setattr(viewer.layers.selection, "active", header.image.itemData(number)),
             lambda: not segment._finding.running,
         )
-    header.image.setCurrentIndex(0)
+    viewer.layers.selection.active = header.image.itemData(0)
     steps.rest(2)
     errors_and_masks(steps, dock, folder)
     corrections(steps, dock)

@@ -65,6 +65,7 @@ class Header(QWidget):
         column.addLayout(fields)
         self.image.follow(viewer)
         self.fitting = Fitting(self.image, self.checkpoint, self)
+        self.image.activated.connect(self._make_active)
         viewer.layers.selection.events.active.connect(self._follow_active)
         self._follow_active()
         self.fitting.look()
@@ -92,6 +93,11 @@ class Header(QWidget):
             viewer.layers.selection.events.active.disconnect(self._follow_active)
             self.image.leave()
             self.fitting.leave()
+
+    def _make_active(self, _index: int) -> None:
+        """Make the image that the user has chosen the active layer, so that the next event does not undo the choice."""
+        if self._viewer is not None and self.image.layer is not None:
+            self._viewer.layers.selection.active = self.image.layer
 
     def _follow_active(self, _event: Any = None) -> None:
         """Choose the image that is active, or whose mask is."""

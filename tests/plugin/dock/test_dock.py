@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
 import pytest
 from helpers_window import mask_of
 from qtpy.QtCore import QPoint
@@ -254,3 +255,19 @@ def test_explore_leaves_no_layers_and_gives_the_mask_back(
     dock.show_tab("Explore")
     assert [layer for layer in viewer.layers if OVERLAY_KEY in layer.metadata]
     assert not mask.visible
+
+
+def test_an_image_that_is_chosen_in_the_header_is_the_active_layer(
+    open_window: Callable[..., Any],
+) -> None:
+    viewer = open_window()
+    dock = open_dock(viewer)
+    for name in ("first", "second"):
+        viewer.add_image(np.zeros((40, 50, 3), np.uint8), name=name)
+    field = dock.header.image
+    assert field.currentText() == "second"
+    field.setCurrentIndex(0)
+    field.activated.emit(0)  # as Qt does where a user chooses
+    assert viewer.layers.selection.active is viewer.layers["first"]
+    viewer.layers.selection.active = viewer.layers["second"]
+    assert field.currentText() == "second"
