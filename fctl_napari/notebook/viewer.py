@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from fctl_napari.notebook.explaining import PixelExplainer, to_page
 from fctl_napari.notebook.layers import ViewerLayer
 from fctl_napari.notebook.live import Live
 from fctl_napari.notebook.painting import CorrectionTiles, Painting
+from fctl_napari.notebook.still import still_picture
 from fctl_napari.windows import IntWindow
 
 STATIC = Path(__file__).parent / "static"
@@ -82,10 +85,20 @@ class Viewer(anywidget.AnyWidget):
             tiles = CorrectionTiles(self.painting, colors, source.shape)
             self._sources[CORRECTIONS] = tiles
             layers = [*layers, ViewerLayer(CORRECTIONS, "corrections", "classes", tiles, source.shape)]
+        self._layers = layers
         super().__init__(layers=[layer.to_json() for layer in layers], paints=source is not None, **traits)
         self.on_msg(self._answer)
         self.observe(self._live_changed, "live")
         self.observe(self._view_changed, "view")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the widget, and a picture in its place for pages on which widgets cannot run."""
+        bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        with suppress(FctlError, OSError):
+            bundle[0]["image/png"] = base64.b64encode(still_picture(self._layers)).decode("ascii")
+        return bundle
 
     def _answer(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """Do what the page asks for."""
