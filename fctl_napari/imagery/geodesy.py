@@ -75,10 +75,8 @@ class Ground:
 
     @property
     def square_metres(self) -> float | None:
-        """Area of one px in a projected CRS, m² on its plane, or None where px differ or there is no unit.
-
-        None in Mercator's projection too (web maps): at 60 degrees of latitude its plane is four times as large.
-        """
+        """Area of one px in a projected CRS, m² on its plane, or None where px differ or there is no unit."""
+        # at 60 degrees of latitude the plane of Mercator's projection (web maps) is four times as large
         if not self.crs.is_projected or 'PROJECTION["Mercator' in self.crs.to_wkt():
             return None
         _, metres = self.crs.linear_units_factor
