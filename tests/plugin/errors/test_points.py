@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.errors.points_page import PointsPage
 from fctl_napari.plugin.errors.widget import ErrorWidget
+from fctl_napari.plugin.layers.before_after import before_after
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
@@ -424,3 +426,17 @@ def test_no_points_are_drawn_on_a_map_that_is_being_computed(
 def page_store(widget: ErrorWidget) -> str:
     assert widget.comparison is not None
     return str(widget.comparison.segmentation.path)
+
+
+def test_a_comparison_of_maps_ends_when_points_are_checked(
+    open_errors: OpenErrors, judged: Judged, until: Until, tmp_path: Path
+) -> None:
+    """It would show the maps again when it ends, and the check is blind."""
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    viewer.open(shutil.copytree(store.path, tmp_path / "second.ome.zarr"), plugin="fctl-napari")
+    draw(widget, until)
+    before_after(viewer).toggle("swipe")
+    check(widget, until)
+    assert before_after(viewer).mode == ""
+    assert [layer for layer in viewer.layers if isinstance(layer, Labels) and layer.visible] == []

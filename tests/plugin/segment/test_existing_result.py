@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_window import errors, level, mask_of
+from helpers_window import Open, errors, level, mask_of
 from napari.layers import Labels
+from qtpy.QtWidgets import QLabel
 
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
@@ -126,3 +127,14 @@ def test_a_result_of_another_image_is_not_shown(
     assert dock.header.fitting.none_fits
     assert not any(isinstance(layer, Labels) for layer in viewer.layers)
     assert "choose one yourself" in page.form.guide.text()
+
+
+def test_what_is_said_of_one_image_is_not_left_for_another(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    widget.form.where.setCurrentText("View")
+    widget.start()
+    until(lambda: not widget.running and widget.form.status.text().startswith("Done"))
+    viewer.add_image(np.zeros((90, 80, 3), np.uint8), name="other")
+    assert widget.image is viewer.layers["other"]
+    assert widget.form.status.text() == ""
+    until(lambda: "%" not in " ".join(label.text() for label in widget.form.legend.findChildren(QLabel)))
