@@ -67,7 +67,7 @@ class Stage:
         found: np.ndarray = picture[round(row), round(column)]
         return found
 
-    def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         for _ in range(int(seconds * 5)):
             if condition():
                 return
@@ -98,7 +98,7 @@ def run_cell(page: Any, number: int) -> str:
         "([number, before]) => { const text = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[number]"
         ".querySelector('.jp-InputPrompt').innerText; return text !== before && !text.includes('*'); }",
         arg=[number, before],
-        timeout=30_000,
+        timeout=60_000,
     )
     found: str = cell.query_selector(".jp-OutputArea").inner_text()
     return found
