@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, scored_classes
-from fctl_napari.model.classes import IGNORE
-from fctl_napari.notebook.tiles import Color, Tile, picture, sampled, window_of
+from fctl_napari.notebook.tiles import Color, PaletteTiles, class_palette, sampled, window_of
 
 MOST_PX = 2**22
 """Largest part of a ground truth, px, of which every px is read for a tile; of larger parts rows are left out."""
 
 
-class GroundTruthTiles:
+class GroundTruthTiles(PaletteTiles):
     """Tiles of a ground truth in the colors of a map, transparent where there is none.
 
     A ground truth has no coarser levels. Of tiles that show much of it only every n-th row is read.
@@ -31,28 +30,12 @@ class GroundTruthTiles:
     """
 
     def __init__(self, ground_truth: GroundTruth, source: Comparable, colors: Sequence[Color]) -> None:
+        super().__init__(class_palette(colors))
         self._ground_truth = ground_truth
         self._scored = scored_classes(source, ground_truth)
-        self._palette = np.zeros((256, 4), np.uint8)
-        self._palette[: len(colors)] = [(*color, 255) for color in colors]
 
-    def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile.
-
-        Parameters
-        ----------
-        scale, x, y : int
-            See ``TileSource.tile``.
-
-        Returns
-        -------
-        Tile
-            The picture.
-        """
-        return picture(self._palette[self._true(scale, x, y)], "PNG")
-
-    def _true(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
-        """Return true classes in the middles of the px of a tile, 255 where there is none."""
+    def _values(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return k + 1 for class k in the middles of the px of a tile, and 0 where there is none."""
         height, width = self._ground_truth.shape
         y0, x0, y1, x1 = window_of((height, width), scale, x, y)
         rows = np.minimum(np.arange(y0, y1, scale) + scale // 2, height - 1)
@@ -63,7 +46,7 @@ class GroundTruthTiles:
             true = np.concatenate(
                 [self._ground_truth.read((int(row), x0, int(row) + 1, x1))[:, columns] for row in rows]
             )
-        found: NDArray[np.uint8] = self._scored[true]
+        found: NDArray[np.uint8] = self._scored[true] + np.uint8(1)  # 255 is no class, and becomes 0
         return found
 
 
@@ -92,19 +75,8 @@ class ErrorTiles(GroundTruthTiles):
         super().__init__(ground_truth, source, colors)
         self._labels, self._levels = source.labels, levels
 
-    def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile.
-
-        Parameters
-        ----------
-        scale, x, y : int
-            See ``TileSource.tile``.
-
-        Returns
-        -------
-        Tile
-            The picture.
-        """
-        true = self._true(scale, x, y)
-        mapped = sampled(self._labels.read, self._levels, scale, x, y) - np.uint8(1)  # 0 is no class, and becomes 255
-        return picture(self._palette[np.where((mapped == true) | (mapped == IGNORE), np.uint8(IGNORE), true)], "PNG")
+    def _values(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return the true classes where the map has others, and 0 elsewhere."""
+        true = super()._values(scale, x, y)
+        mapped = sampled(self._labels.read, self._levels, scale, x, y)
+        return np.where((mapped == true) | (mapped == 0), np.uint8(0), true)

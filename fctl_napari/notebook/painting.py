@@ -17,7 +17,7 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.notebook.strokes import draw_stroke
-from fctl_napari.notebook.tiles import Color, Tile, picture, sampled
+from fctl_napari.notebook.tiles import Color, PaletteTiles, class_palette, sampled
 from fctl_napari.windows import IntWindow
 
 NOT_SURE_COLOR: Color = (255, 255, 255)
@@ -142,7 +142,7 @@ class Painting:
             there.close()
 
 
-class CorrectionTiles:
+class CorrectionTiles(PaletteTiles):
     """Tiles of what is painted, as it is now, transparent elsewhere.
 
     Parameters
@@ -156,34 +156,20 @@ class CorrectionTiles:
     """
 
     def __init__(self, painting: Painting, colors: Sequence[Color], shape: tuple[int, int]) -> None:
+        palette = class_palette(colors)
+        palette[NOT_SURE] = (*NOT_SURE_COLOR, 255)
+        super().__init__(palette)
         self._painting, self._shape = painting, shape
-        self._palette = np.zeros((256, 4), np.uint8)
-        self._palette[1 : len(colors) + 1] = [(*color, 255) for color in colors]
-        self._palette[NOT_SURE] = (*NOT_SURE_COLOR, 255)
 
-    def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile.
-
-        Parameters
-        ----------
-        scale, x, y : int
-            See ``TileSource.tile``.
-
-        Returns
-        -------
-        Tile
-            The picture.
-        """
+    def _values(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return what is painted in a tile."""
         there = self._painting.there()
-        levels = [self._shape] if there is None else [_size(level) for level in there.labels.levels]
-
-        def read(window: IntWindow, level: int) -> NDArray[np.uint8]:
-            if there is None:
-                return np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)
-            return there.read(window, level)
-
-        return picture(self._palette[sampled(read, levels, scale, x, y)], "PNG")
+        if there is None:
+            return sampled(_nothing, [self._shape], scale, x, y)
+        levels = [(int(level.shape[0]), int(level.shape[1])) for level in there.labels.levels]
+        return sampled(there.read, levels, scale, x, y)
 
 
-def _size(level: Any) -> tuple[int, int]:
-    return int(level.shape[0]), int(level.shape[1])
+def _nothing(window: IntWindow, _level: int) -> NDArray[np.uint8]:
+    """Return the values of a window in which nobody has painted."""
+    return np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)

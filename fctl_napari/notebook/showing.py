@@ -107,16 +107,17 @@ def _image_layer(image: Image) -> ViewerLayer:
 def _map_layers(each: Map, number: int, *, visible: bool) -> list[ViewerLayer]:
     """Return the layers of a map: its maps of values, which are hidden at first, and above them its classes."""
     from fctl_napari.notebook.layers import ViewerLayer
-    from fctl_napari.notebook.tiles import ClassTiles, ValueTiles
+    from fctl_napari.notebook.tiles import LabelTiles, class_palette, shade_palette
 
     store = each.source.segmentation if isinstance(each.source, FinalMap) else each.source
     levels = _levels(store)
     name = f"{each.path.name.removesuffix('.ome.zarr').removesuffix('.fctl')}"
     found = []
     for key, values in {"confidence": store.confidence, **store.maps}.items():
-        shades = ValueTiles(values, levels, "viridis" if key == "confidence" else "magma")
+        shades = LabelTiles(values, levels, shade_palette("viridis" if key == "confidence" else "magma"))
         found.append(ViewerLayer(f"{key}-{number}", f"{key} of {name}", "values", shades, each.shape, visible=False))
-    source = ClassTiles(each.source.labels, _levels(each.source), [info.color for info in each.classes.scored])
+    palette = class_palette([info.color for info in each.classes.scored])
+    source = LabelTiles(each.source.labels, _levels(each.source), palette)
     found.append(ViewerLayer(f"map-{number}", name, "classes", source, each.shape, visible=visible, opacity=OPACITY))
     return found
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,10 @@ class Tile:
     type: str
 
 
-class TileSource(Protocol):
+class TileSource(ABC):
     """Image that is shown tile by tile."""
 
+    @abstractmethod
     def tile(self, scale: int, x: int, y: int) -> Tile:
         """Draw a tile.
 
@@ -80,7 +82,7 @@ def window_of(shape: tuple[int, int], scale: int, x: int, y: int) -> tuple[int, 
     return y * side, x * side, min((y + 1) * side, shape[0]), min((x + 1) * side, shape[1])
 
 
-class ImageTiles:
+class ImageTiles(TileSource):
     """Tiles of an image in its colors.
 
     Parameters
@@ -121,23 +123,17 @@ class ImageTiles:
         return picture(np.asarray(small), "JPEG")
 
 
-class ClassTiles:
-    """Tiles of a map of classes, transparent where there is none.
+class PaletteTiles(TileSource):
+    """Tiles of values 0..255 in the colors of a palette. A subclass says which values.
 
     Parameters
     ----------
-    labels : ReadableLabels
-        The map: 0 is nothing, k + 1 is class k.
-    levels : sequence of tuple of 2 int
-        (height, width) of its levels, px, the finest first.
-    colors : sequence of tuple of 3 int
-        Colors of the classes.
+    palette : ndarray of uint8 [256, 4]
+        Red, green, blue and opacity of each value.
     """
 
-    def __init__(self, labels: ReadableLabels, levels: Sequence[tuple[int, int]], colors: Sequence[Color]) -> None:
-        self._labels, self._levels = labels, levels
-        self._palette = np.zeros((256, 4), np.uint8)
-        self._palette[1 : len(colors) + 1] = [(*color, 255) for color in colors]
+    def __init__(self, palette: NDArray[np.uint8]) -> None:
+        self._palette = palette
 
     def tile(self, scale: int, x: int, y: int) -> Tile:
         """Draw a tile.
@@ -152,11 +148,15 @@ class ClassTiles:
         Tile
             The picture.
         """
-        return picture(self._palette[sampled(self._labels.read, self._levels, scale, x, y)], "PNG")
+        return picture(self._palette[self._values(scale, x, y)], "PNG")
+
+    @abstractmethod
+    def _values(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return the values of a tile."""
 
 
-class ValueTiles:
-    """Tiles of values 0..255 in a map of colors, transparent where the value is 0.
+class LabelTiles(PaletteTiles):
+    """Tiles of a label image.
 
     Parameters
     ----------
@@ -164,31 +164,55 @@ class ValueTiles:
         The values.
     levels : sequence of tuple of 2 int
         (height, width) of its levels, px, the finest first.
-    colormap : str
-        Name of a map of colors of matplotlib.
+    palette : ndarray of uint8 [256, 4]
+        Red, green, blue and opacity of each value.
     """
 
-    def __init__(self, labels: ReadableLabels, levels: Sequence[tuple[int, int]], colormap: str) -> None:
-        from matplotlib import colormaps
-
+    def __init__(self, labels: ReadableLabels, levels: Sequence[tuple[int, int]], palette: NDArray[np.uint8]) -> None:
+        super().__init__(palette)
         self._labels, self._levels = labels, levels
-        self._palette = (colormaps[colormap](np.arange(256) / 255) * 255).round().astype(np.uint8)
-        self._palette[0] = 0
 
-    def tile(self, scale: int, x: int, y: int) -> Tile:
-        """Draw a tile.
+    def _values(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
+        """Return the values of a tile."""
+        return sampled(self._labels.read, self._levels, scale, x, y)
 
-        Parameters
-        ----------
-        scale, x, y : int
-            See ``TileSource.tile``.
 
-        Returns
-        -------
-        Tile
-            The picture.
-        """
-        return picture(self._palette[sampled(self._labels.read, self._levels, scale, x, y)], "PNG")
+def class_palette(colors: Sequence[Color]) -> NDArray[np.uint8]:
+    """Return the palette of a map of classes: 0 is transparent, k + 1 is class k.
+
+    Parameters
+    ----------
+    colors : sequence of tuple of 3 int
+        Colors of the classes.
+
+    Returns
+    -------
+    ndarray of uint8 [256, 4]
+        The palette.
+    """
+    palette = np.zeros((256, 4), np.uint8)
+    palette[1 : len(colors) + 1] = [(*color, 255) for color in colors]
+    return palette
+
+
+def shade_palette(colormap: str) -> NDArray[np.uint8]:
+    """Return the palette of values 1..255, 0 is transparent.
+
+    Parameters
+    ----------
+    colormap : str
+        Name of a map of colors of matplotlib.
+
+    Returns
+    -------
+    ndarray of uint8 [256, 4]
+        The palette.
+    """
+    from matplotlib import colormaps
+
+    palette: NDArray[np.uint8] = (colormaps[colormap](np.arange(256) / 255) * 255).round().astype(np.uint8)
+    palette[0] = 0
+    return palette
 
 
 def sampled(

@@ -15,7 +15,16 @@ from PIL import Image
 from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.notebook.ground_truth_tiles import ErrorTiles, GroundTruthTiles
-from fctl_napari.notebook.tiles import SIDE, ClassTiles, ImageTiles, Tile, TileSource, ValueTiles, sampled
+from fctl_napari.notebook.tiles import (
+    SIDE,
+    ImageTiles,
+    LabelTiles,
+    Tile,
+    TileSource,
+    class_palette,
+    sampled,
+    shade_palette,
+)
 from fctl_napari.segmentation.store.store import Segmentation
 
 
@@ -56,7 +65,7 @@ def levels_of(store: Segmentation) -> list[tuple[int, int]]:
 def test_tiles_of_a_map_are_its_classes(make_segmentation: Callable[..., Segmentation], labels: np.ndarray) -> None:
     store = make_segmentation(labels)
     colors = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
-    found = mosaic(ClassTiles(store.labels, levels_of(store), colors), labels.shape, 1)
+    found = mosaic(LabelTiles(store.labels, levels_of(store), class_palette(colors)), labels.shape, 1)
     palette = np.array([(0, 0, 0, 0), *((*color, 255) for color in colors)])
     assert np.array_equal(found, palette[labels])
 
@@ -66,7 +75,8 @@ def test_coarser_tiles_show_a_px_of_each_block(
     make_segmentation: Callable[..., Segmentation], labels: np.ndarray, scale: int
 ) -> None:
     store = make_segmentation(labels)
-    found = mosaic(ClassTiles(store.labels, levels_of(store), [(1, 0, 0), (2, 0, 0), (3, 0, 0)]), labels.shape, scale)
+    palette = class_palette([(1, 0, 0), (2, 0, 0), (3, 0, 0)])
+    found = mosaic(LabelTiles(store.labels, levels_of(store), palette), labels.shape, scale)
     for y, x in np.random.default_rng(1).integers(0, (found.shape[0], found.shape[1]), (200, 2)):
         block = labels[y * scale : (y + 1) * scale, x * scale : (x + 1) * scale]
         assert found[y, x, 0] in block
@@ -78,7 +88,7 @@ def test_values_are_transparent_where_there_is_none(
     make_segmentation: Callable[..., Segmentation], labels: np.ndarray
 ) -> None:
     store = make_segmentation(labels)
-    found = mosaic(ValueTiles(store.confidence, levels_of(store), "viridis"), labels.shape, 1)
+    found = mosaic(LabelTiles(store.confidence, levels_of(store), shade_palette("viridis")), labels.shape, 1)
     assert np.array_equal(found[..., 3] > 0, labels > 0)
     assert len(np.unique(found[labels > 0], axis=0)) == 1  # all are as sure
 
