@@ -22,8 +22,9 @@ from fctl_napari.model.model_card import (
     read_header,
 )
 from fctl_napari.training.config import load_train_config
-from fctl_napari.training.data import names_of, open_scenes
+from fctl_napari.training.data import open_scenes
 from fctl_napari.training.domain_facts import confidence_on, measure_domain
+from fctl_napari.training.scene_identity import names_of
 
 PIXEL_SIZES = {
     "earth": ((5200.0, 7400.0), "Its file states no px size; it has 15 px per degree from 60 N to 58 S."),

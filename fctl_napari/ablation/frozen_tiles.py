@@ -12,7 +12,8 @@ from fctl_napari.imagery.sample import sample_splits
 from fctl_napari.model.config import Context, FCtLConfig
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
-from fctl_napari.training.data import Scene, names_of
+from fctl_napari.training.data import Scene
+from fctl_napari.training.scene_identity import names_of
 from fctl_napari.windows import IntWindow, Window
 
 Part = Literal["trained", "measured"]

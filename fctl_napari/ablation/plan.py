@@ -19,7 +19,8 @@ from fctl_napari.model.config import FCtLConfig, preset
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
-from fctl_napari.training.data import open_scenes, scene_digest
+from fctl_napari.training.data import open_scenes
+from fctl_napari.training.scene_identity import scene_digest
 
 TILES = 800
 """Number of augmented training tiles whose features are kept if encoders are frozen."""

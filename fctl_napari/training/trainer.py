@@ -28,7 +28,7 @@ from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
-from fctl_napari.training.data import Scene, TileSampler, open_scenes, scene_fingerprint
+from fctl_napari.training.data import Scene, TileSampler, open_scenes
 from fctl_napari.training.data_checks import can_validate, unlearnable
 from fctl_napari.training.distributed import Group
 from fctl_napari.training.domain_facts import confidence_on, measure_domain
@@ -36,6 +36,7 @@ from fctl_napari.training.epochs import counted
 from fctl_napari.training.losses import focal_loss
 from fctl_napari.training.optimizer import freeze, make_optimizer
 from fctl_napari.training.run_state import RunLog, load_state, save_state
+from fctl_napari.training.scene_identity import scene_fingerprint
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
 from fctl_napari.training.weight_init import parent_card, start
 from fctl_napari.windows import IntWindow

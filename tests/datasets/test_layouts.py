@@ -23,7 +23,8 @@ from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import ClassTable, class_table
 from fctl_napari.training.config import DataSettings
-from fctl_napari.training.data import Scene, open_scenes, scene_digest
+from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.scene_identity import scene_digest
 
 
 def scenes_of(folder: Path, layout: str = "auto") -> list[Scene]:

@@ -12,15 +12,8 @@ from fctl_napari.model.config import make_config, preset
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.training.augment import collate
 from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
-from fctl_napari.training.data import (
-    Scene,
-    TileSampler,
-    names_of,
-    open_scenes,
-    read_ground_truth,
-    scene_digest,
-    scene_fingerprint,
-)
+from fctl_napari.training.data import Scene, TileSampler, open_scenes, read_ground_truth
+from fctl_napari.training.scene_identity import names_of, scene_digest, scene_fingerprint
 from fctl_napari.training.validate import counted_ground_truth
 
 TABLE = ClassTable(
