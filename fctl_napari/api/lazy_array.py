@@ -40,10 +40,11 @@ class WindowedArray:
         self.dtype = dtype
         self.ndim = len(shape)
 
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        """Read a part by slices without a step."""
-        rows, columns = (part.indices(size) for part, size in zip(key, self.shape[:2], strict=False))
-        found = self._read((rows[0], columns[0], rows[1], columns[1]))
+    def __getitem__(self, key: tuple[slice | int, ...]) -> NDArray[Any]:
+        """Read a part, by slices or positions."""
+        rows, columns = (range(size)[part] for part, size in zip(key, self.shape[:2], strict=False))
+        (top, bottom), (left, right) = _span(rows), _span(columns)
+        found: NDArray[Any] = self._read((top, left, bottom, right))[:, _within(columns, left)][_within(rows, top)]
         return found if self.ndim == 2 else found[..., key[2]]
 
     def lazy(self, chunk: int) -> dask.array.Array:
@@ -64,6 +65,18 @@ class WindowedArray:
         chunks = (chunk, chunk, *self.shape[2:])
         found: dask.array.Array = dask.array.from_array(self, chunks=chunks, meta=np.empty(0, self.dtype))
         return found
+
+
+def _span(picked: range | int) -> tuple[int, int]:
+    """Return the span, half open, that holds the positions."""
+    if isinstance(picked, int):
+        return picked, picked + 1
+    return (min(picked[0], picked[-1]), max(picked[0], picked[-1]) + 1) if picked else (0, 1)
+
+
+def _within(picked: range | int, start: int) -> Any:
+    """Return the index of positions in a span that begins at ``start``."""
+    return picked - start if isinstance(picked, int) else np.arange(picked.start, picked.stop, picked.step) - start
 
 
 def require_small(what: str, shape: tuple[int, int]) -> None:

@@ -124,6 +124,7 @@ class Viewer(anywidget.AnyWidget):
             self.send({**answer, "error": str(error)})
             return
         self.refresh(CORRECTIONS)
+        self.refresh(self._map_layer)  # a corrected map has the corrections in it
         self.send(answer)
 
     def _ask(self, content: dict[str, Any]) -> None:
@@ -145,9 +146,9 @@ class Viewer(anywidget.AnyWidget):
         """Begin or end the live run."""
         if self._live is None:
             return
-        self.problem = ""
         try:
             if change["new"]:
+                self.problem = ""
                 self._live.start(self._window)
             else:
                 self._live.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,21 @@ def test_a_map_is_an_array_of_xarray_where_it_lies(placed: fctl.Map) -> None:
     assert np.array_equal(array.values, placed.read())
     assert array.attrs["classes"] == list(placed.classes.names)
     assert array.chunks is not None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        5,
+        (3, 4),
+        (slice(None, None, 2), slice(None, None, 3)),
+        (slice(None, None, -1), 7),
+        (slice(9, 3, -2), slice(1, 8)),
+        (0, slice(4, 4)),
+    ],
+)
+def test_parts_of_xarray_are_those_of_the_map(placed: fctl.Map, key: Any) -> None:
+    assert np.array_equal(placed.to_xarray()[key].values, placed.read()[key])
 
 
 def test_a_raster_of_xarray_reads_back_as_the_map(placed: fctl.Map, tmp_path: Path) -> None:

@@ -80,3 +80,17 @@ def test_the_map_grows_where_one_looks(begun: fctl.Map) -> None:
     assert failed == []
     whole = fctl.segment(begun.image, begun.network(), begun.path.with_name("w.ome.zarr"), device="cpu", progress=False)
     assert np.array_equal(fctl.Map(begun.path).read(), whole.read())
+
+
+def test_why_nothing_is_computed_stays_to_be_read(begun: fctl.Map, tmp_path: Path) -> None:
+    folder = shutil.copytree(begun.path.parent, tmp_path / "moved")
+    (folder / "awake.safetensors").unlink()
+    begun.path.parent.joinpath("awake.safetensors").rename(tmp_path / "awake.safetensors")
+    try:
+        viewer = fctl.show(fctl.Map(folder / begun.path.name))
+        viewer.live = True
+        assert not viewer.live
+        assert "awake" in viewer.problem
+        viewer.close()
+    finally:
+        (tmp_path / "awake.safetensors").rename(begun.path.parent / "awake.safetensors")
