@@ -90,7 +90,7 @@ def explain(
     pixel: tuple[float, float],
     checkpoint: CheckpointLike | None = None,
     *,
-    without: Sequence[str] = (),
+    without: str | Sequence[str] = (),
     channel: int | None = None,
     overlap: int | None = None,
     exact_contexts: bool = False,
@@ -109,7 +109,7 @@ def explain(
         (y, x), full-resolution px; pixel i covers [i, i + 1).
     checkpoint : Checkpoint, str, Path or None, optional
         The network. None takes that of the map, or ``"earth"`` for an image.
-    without : sequence of str, optional
+    without : str or sequence of str, optional
         Parts that are left out in a second explanation: names of contexts, ``"gpe"``, ``"ale"``.
     channel : int or None, optional
         Channel of the fusion weights. None is their mean over channels.
@@ -147,6 +147,6 @@ def explain(
         precision=precision,
         exact_contexts=exact_contexts,
         channel=channel,
-        without=Without.named(without),
+        without=Without.named([without] if isinstance(without, str) else without),
     )
     return Explanation(explained)

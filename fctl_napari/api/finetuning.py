@@ -136,7 +136,7 @@ def finetune(
 
     Its parent stays as it is.
 
-    An interrupt stops it, and the same call resumes.
+    An interrupt stops it, and the same call with ``out`` resumes.
 
     Parameters
     ----------
