@@ -95,6 +95,8 @@ def test_a_pixel_is_explained_from_the_map(segmented: fctl.Map, scene: Path, net
     assert same.probabilities == explained.probabilities
     assert set(explained.weights) == {"local", "medium", "large"}
     assert explained._repr_png_().startswith(b"\x89PNG")
+    one, listed = (fctl.explain(segmented, (60.0, 200.0), without=named, device="cpu") for named in ("gpe", ["gpe"]))
+    assert repr(one) == repr(listed)
 
 
 def test_corrections_are_part_of_the_map_and_of_the_window_s_file(
