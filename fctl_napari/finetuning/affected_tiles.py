@@ -82,6 +82,45 @@ def affected_cells(
     return tuple(found)
 
 
+def cells_to_compute(
+    parent: Segmentation, corrections: CorrectionSource | None, progress: Progress | None = None
+) -> tuple[tuple[Cell, ...], int]:
+    """Choose the cells that a child computes to be compared with its parent.
+
+    They are those of the parent's computed cells that corrections are likely to change.
+
+    Parameters
+    ----------
+    parent : Segmentation
+        The parent's segmentation.
+    corrections : CorrectionSource or None
+        The corrections that the child was trained on. None if they are not there; all of the parent's cells are chosen.
+    progress : Progress or None, optional
+        As for ``affected_cells``.
+
+    Returns
+    -------
+    cells : tuple of Cell
+        The cells.
+    others : int
+        Number of the parent's other cells.
+
+    Raises
+    ------
+    InputError
+        The corrections are of another size.
+    Cancelled
+        ``progress`` raised it.
+    """
+    there = parent.done() | parent.inherited()
+    if corrections is None:
+        cells = tuple((int(row), int(col)) for row, col in np.argwhere(there))
+    else:
+        affected = affected_cells(parent, corrections, progress=progress)
+        cells = tuple(cell for cell in affected if there[cell])  # the rest of the image was not requested yet
+    return cells, int(there.sum()) - len(cells)
+
+
 def _corrected(cell: Cell, parent: Segmentation, corrections: CorrectionSource, boxes: Sequence[IntWindow]) -> bool:
     """Return whether a cell's tile meets a correction that gives a class."""
     window = parent.grid.window(cell)

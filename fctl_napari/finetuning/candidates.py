@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.files import output_error
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
 
 CANDIDATE_SUFFIX = ".candidate.safetensors"
 """End of the names of candidates."""
@@ -140,6 +142,29 @@ def roll_back(out: Path | str) -> None:
     state_path(out).unlink(missing_ok=True)
     request_path(out).unlink(missing_ok=True)
     shutil.rmtree(features_path(out), ignore_errors=True)
+
+
+def remove_result(path: Path, checkpoint: str) -> None:
+    """Delete a segmentation if it was made by a given network.
+
+    Parameters
+    ----------
+    path : Path
+        Location of the segmentation.
+    checkpoint : str
+        Hash of the network.
+
+    Raises
+    ------
+    OutputError
+        It is in use, or the location is not writable.
+    """
+    lock = lock_store(path)
+    try:
+        if Segmentation.open(path).checkpoint_hash == checkpoint:
+            remove_store(path)
+    finally:
+        lock.release()
 
 
 def move_to_free(path: Path, free: Path) -> None:

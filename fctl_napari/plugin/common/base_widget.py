@@ -18,8 +18,8 @@ from fctl_napari.plugin.common.session import session
 if TYPE_CHECKING:
     from napari.layers import Image
 
+    from fctl_napari.evaluation.selected_region import SelectedRegion
     from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
-    from fctl_napari.plugin.common.selected_region import SelectedRegion
 
 REST_MS = 100
 """Delay from the last change until a widget looks at the choices, ms: several layers come and go together."""

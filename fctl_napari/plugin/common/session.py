@@ -18,8 +18,8 @@ from fctl_napari.exceptions import InputError
 if TYPE_CHECKING:
     from napari.layers import Image
 
+    from fctl_napari.evaluation.selected_region import SelectedRegion
     from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
-    from fctl_napari.plugin.common.selected_region import SelectedRegion
     from fctl_napari.segmentation.jobs.engine import Engine
 
 

@@ -12,10 +12,12 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 
+from fctl_napari.correcting.acceptance import accept
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.regions import CorrectedRegion
 from fctl_napari.evaluation.acquisition import Suggestion
 from fctl_napari.evaluation.ground_areas import area_words
+from fctl_napari.evaluation.selected_region import SelectedRegion
 from fctl_napari.exceptions import Cancelled, InputError, OtherImageError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Jobs
@@ -23,10 +25,9 @@ from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.last_choices import remember_choice
 from fctl_napari.plugin.common.notify import report, reported, say
-from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.accept_prediction import accept, drawn_here
 from fctl_napari.plugin.correct.brush import Brush, class_names
+from fctl_napari.plugin.correct.drawn_area import drawn_here
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
 from fctl_napari.plugin.correct.import_export import POLICIES, start_export, take_over
 from fctl_napari.plugin.correct.open import Opened, Opening, chosen_classes

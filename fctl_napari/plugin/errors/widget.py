@@ -18,6 +18,7 @@ from fctl_napari.evaluation.error_regions import Region, Regions
 from fctl_napari.evaluation.evaluation import Evaluation
 from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.evaluation.review_marks import Mark, Marks
+from fctl_napari.evaluation.selected_region import SelectedRegion
 from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.color_key import NO_CLASS
@@ -27,7 +28,6 @@ from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.chosen_ground_truth import ChosenGroundTruth
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported
-from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.errors.choices import ErrorChoices
 from fctl_napari.plugin.errors.comparison import (

@@ -12,18 +12,21 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.api.locations import result_path
+from fctl_napari.api.locations import cache_folder, result_path
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.error_types import PAPER
 from fctl_napari.exceptions import FctlError, InputError
-from fctl_napari.finetuning.candidates import keep, roll_back
+from fctl_napari.finetuning.affected_tiles import cells_to_compute
+from fctl_napari.finetuning.candidates import keep, remove_result, roll_back
 from fctl_napari.finetuning.unfinished import Waiting
+from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
 from fctl_napari.plugin.errors.layer import ErrorLayer
-from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, result_of
+from fctl_napari.plugin.finetune.choices import image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.mask_combo import is_mask
 from fctl_napari.plugin.layers.removal import remove_layers
@@ -32,8 +35,7 @@ from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.runner import LiveRun, layer_name
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
-from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
+from fctl_napari.segmentation.store.result_paths import own_corrections
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.windows import IntWindow
 
@@ -162,7 +164,9 @@ class CandidateReview(QObject):
             if store is None:
                 return None
             levels = shown.get(str(store.path)) or SegmentationLayers(store.path).mask.levels
-            return Parent(store.path, levels, *cells_to_compute(store, self._source, progress))
+            path = own_corrections(corrections_path(self._source.original, cache_folder), self._source.open())
+            corrections = Corrections.open(path) if path.exists() else None
+            return Parent(store.path, levels, *cells_to_compute(store, corrections, progress))
 
         self._looking.begin(work, self._found, self.failed.emit)
 
@@ -383,26 +387,3 @@ class CandidateReview(QObject):
             self._take_layers_away()
         else:
             self._changes.leave()
-
-
-def remove_result(path: Path, checkpoint: str) -> None:
-    """Delete a segmentation if it was made by a given network.
-
-    Parameters
-    ----------
-    path : Path
-        Location of the segmentation.
-    checkpoint : str
-        Hash of the network.
-
-    Raises
-    ------
-    OutputError
-        It is in use, or the location is not writable.
-    """
-    lock = lock_store(path)
-    try:
-        if Segmentation.open(path).checkpoint_hash == checkpoint:
-            remove_store(path)
-    finally:
-        lock.release()

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fctl_napari.api.locations import (
     cache_folder,
     checkpoint_folder,
@@ -19,7 +17,6 @@ from fctl_napari.api.locations import (
 from fctl_napari.correcting.correction_store import INDEX, JOURNAL
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import FctlError, InputError, OutputError
-from fctl_napari.finetuning.affected_tiles import affected_cells
 from fctl_napari.finetuning.candidates import check_free, traces
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.trainable_parts import sizes_of_parts
@@ -33,11 +30,10 @@ from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.images.states import corrections_of, named_after
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, own_labels
 from fctl_napari.plugin.layers.image_source import ImageSource
-from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.result_paths import own_corrections, own_path
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.segmentation.tiling.grid import Cell, default_overlap
+from fctl_napari.segmentation.tiling.grid import default_overlap
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,44 +216,6 @@ def further_pairs(source: ImageSource, others: Sequence[str]) -> tuple[tuple[str
             known.add(fingerprint(image))
             found.append((image.path or location, str(path)))
     return tuple(found)
-
-
-def cells_to_compute(parent: Segmentation, source: ImageSource, progress: Progress) -> tuple[tuple[Cell, ...], int]:
-    """Choose the cells that a candidate computes.
-
-    They are those of the parent's computed cells that corrections are likely to change.
-
-    Parameters
-    ----------
-    parent : Segmentation
-        Result of the parent.
-    source : ImageSource
-        The image.
-    progress : Progress
-        Called now and then.
-
-    Returns
-    -------
-    cells : tuple of Cell
-        The cells.
-    others : int
-        Number of the parent's other cells.
-
-    Raises
-    ------
-    FctlError
-        The corrections are damaged, or of another size.
-    Cancelled
-        ``progress`` raised it.
-    """
-    there = parent.done() | parent.inherited()
-    path = own_corrections(corrections_path(source.original, cache_folder), source.open())
-    if path.exists():
-        affected = affected_cells(parent, Corrections.open(path), progress=progress)
-        cells = tuple(cell for cell in affected if there[cell])  # the rest of the image was not requested yet
-    else:
-        cells = tuple((int(row), int(col)) for row, col in np.argwhere(there))
-    return cells, int(there.sum()) - len(cells)
 
 
 def corrections_state(corrections: Path) -> tuple[object, ...]:

@@ -12,10 +12,10 @@ import pytest
 from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 
+from fctl_napari.correcting.acceptance import accept
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.plugin.correct.accept_prediction import accept
 from fctl_napari.plugin.correct.brush import class_under
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.dock.dock import open_tab
@@ -160,5 +160,5 @@ def test_only_classes_that_are_accepted_are_added(other_order: Segmentation, sce
 
     table = ClassTable(classes=(ClassInfo(name="green", color=(0, 0, 0)),))
     with Corrections.create(tmp_path / "c.ome.zarr", open_image(scene), table) as corrections:
-        accept(corrections, other_order, Where(), "ann", no_progress)  # type: ignore[arg-type]
+        accept(corrections, other_order, Where(), "ann", no_progress)
         assert corrections.area_by_class() == {"green": 0, "blue": 100, "not sure": 0}

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
-import napari
 import numpy as np
-from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.merge import values_by_name
 from fctl_napari.correcting.strokes import Stroke
 from fctl_napari.exceptions import Cancelled, InputError
-from fctl_napari.plugin.common.selected_region import SelectedRegion
-from fctl_napari.plugin.correct.stroke_queue import PixelEdit
-from fctl_napari.plugin.layers.roi import region_layer
-from fctl_napari.plugin.layers.viewport import drawn_region, shape_pixels
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.store import Segmentation
@@ -28,8 +22,30 @@ PIECE = 2048
 """Side of the pieces that are accepted one after the other, px."""
 
 
+class Area(Protocol):
+    """Px to accept, such as ``DrawnArea`` and ``evaluation.selected_region.SelectedRegion``."""
+
+    @property
+    def window(self) -> IntWindow:
+        """Bounding box, (y0, x0, y1, x1) px."""
+
+    def mask(self, window: IntWindow) -> NDArray[np.bool_]:
+        """Return the px of a window that belong to it.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window of the image, (y0, x0, y1, x1) px.
+
+        Returns
+        -------
+        ndarray of bool [y, x]
+            True at its px.
+        """
+
+
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnArea:
     """Pixels of an image under a drawn shape: those whose center it holds.
 
     Attributes
@@ -63,69 +79,10 @@ class Drawn:
         return np.asarray(polygon2mask((y1 - y0, x1 - x0), self.corners - (y0 + 0.5, x0 + 0.5)))
 
 
-def drawn(shapes: Shapes, image: Image) -> Drawn:
-    """Return the px of an image under the selected shape of a layer, or else under its last one.
-
-    Parameters
-    ----------
-    shapes : Shapes
-        The layer of shapes.
-    image : Image
-        The image layer.
-
-    Returns
-    -------
-    Drawn
-        The px under the shape.
-
-    Raises
-    ------
-    InputError
-        There is no shape, it holds no area, or it lies beside the image.
-    """
-    window = drawn_region(shapes, image)
-    chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
-    kind, vertices = shapes.shape_type[chosen], np.asarray(shapes.data[chosen], float)
-    if kind in ("line", "path"):
-        raise InputError(f"{shapes.name}: a {kind} has no area; draw a rectangle, an ellipse or a polygon.")
-    if kind == "ellipse":  # napari keeps the corners of its bounding box
-        turn = np.linspace(0, 2 * math.pi, 128, endpoint=False)[:, None]
-        middle = vertices.mean(0)
-        down, right = (vertices[3] - vertices[0]) / 2, (vertices[1] - vertices[0]) / 2
-        vertices = middle + np.sin(turn) * down + np.cos(turn) * right
-    return Drawn(window, shape_pixels(shapes, vertices, image))
-
-
-def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
-    """Return the px of an image under the shape that is drawn in a viewer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer.
-    image : Image or None
-        The image layer. None if there is none.
-
-    Returns
-    -------
-    Drawn
-        The px under the shape; see :func:`drawn`.
-
-    Raises
-    ------
-    InputError
-        Nothing is drawn, there is no image, or see :func:`drawn`.
-    """
-    shapes = region_layer(viewer)
-    if shapes is None or image is None:
-        raise InputError("no region is drawn; press Draw and drag a rectangle over the image.")
-    return drawn(shapes, image)
-
-
 def accept(
     corrections: Corrections,
     segmentation: Segmentation,
-    where: Drawn | SelectedRegion,
+    where: Area,
     author: str,
     progress: Progress,
 ) -> IntWindow | None:
@@ -140,7 +97,7 @@ def accept(
         Corrections, open for writing.
     segmentation : Segmentation
         The prediction.
-    where : Drawn or SelectedRegion
+    where : Area
         Pixels to accept.
     author : str
         Name of the person who accepts.
@@ -181,8 +138,9 @@ def accept(
         there = {names[value - 1] for value in np.unique(values[mask])}
         corrections.add_classes(segmentation.class_table, there.difference(corrections.class_table.names))
         values = values_by_name(names, corrections.class_table)[values]
-        piece = PixelEdit(top, left, values, mask, author)
-        stroke = piece.write(corrections, "accept", kept[-1].action if kept else None)
+        block = np.where(mask, values, corrections.read(window))  # px that are painted so already are no change
+        together = kept[-1].action if kept else None
+        stroke = corrections.write(top, left, block, author=author, kind="accept", together=together)
         kept += [] if stroke is None else [stroke]
     if not some and not stopped:
         raise InputError(f"{segmentation.path}: nothing is computed there yet; segment that part first.")

@@ -1,4 +1,4 @@
-"""The region that is selected in the tab Errors."""
+"""The px of a region that is reviewed."""
 
 from __future__ import annotations
 
