@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.evaluation.error_regions import Region
-from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth
+from fctl_napari.evaluation.ground_truth import GroundTruth, scored_classes
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow, Window
 
@@ -23,14 +23,14 @@ class SelectedRegion:
         The region as it is listed.
     segmentation : Segmentation
         The segmentation that it belongs to.
-    ground_truth : MappedGroundTruth or None
+    ground_truth : GroundTruth or None
         The ground truth that it was compared with. None for an uncertain region: it consists of the px that are
         connected to its first one, inside its bounding box, and were predicted as the same class.
     """
 
     region: Region
     segmentation: Segmentation
-    ground_truth: MappedGroundTruth | None
+    ground_truth: GroundTruth | None
 
     @property
     def window(self) -> IntWindow:
@@ -55,7 +55,8 @@ class SelectedRegion:
         y0, x0 = self.window[:2]
         same = self.segmentation.labels.read(self.window) == self.region.predicted + 1
         if self.ground_truth is not None and self.region.ground_truth is not None:
-            same &= self.ground_truth.read(self.window) == self.region.ground_truth
+            scored = scored_classes(self.segmentation, self.ground_truth)
+            same &= scored[self.ground_truth.read(self.window)] == self.region.ground_truth
         parts = label(same, connectivity=1)
         y, x = self.region.point
         whole = parts == parts[y - y0, x - x0] if same[y - y0, x - x0] else np.zeros_like(same)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 
-from fctl_napari.api.maps import Map
 from fctl_napari.api.running import shared_engine
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import ConfigError, InputError
+from fctl_napari.model.classes import shown_classes
 from fctl_napari.model.feature_ablation import Without
-from fctl_napari.notebook.tiles import picture
+from fctl_napari.notebook.tiles import class_palette, picture
+from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
-from fctl_napari.segmentation.jobs.refining import image_of
-from fctl_napari.segmentation.store.store import Segmentation
 
 COLORS = "inferno"
 """matplotlib's map of colors of attention; its opacity grows with the attention, too."""
@@ -25,12 +25,12 @@ class PixelExplainer:
 
     Parameters
     ----------
-    source : Map
+    viewed : ViewedMap
         The map.
     """
 
-    def __init__(self, source: Map) -> None:
-        self._map = source
+    def __init__(self, viewed: ViewedMap) -> None:
+        self._viewed = viewed
 
     def explain(self, y: float, x: float, without: str = "") -> TileExplanation:
         """Explain a pixel.
@@ -52,23 +52,33 @@ class PixelExplainer:
         FctlError
             The network is not at hand, the pixel lies outside, or there is no such part.
         """
-        store = self._map.prediction.source
-        assert isinstance(store, Segmentation)
-        image, value_range, bands = image_of(store)
-        height, width = store.shape
+        height, width = self._viewed.store.shape
         if not (0 <= y < height and 0 <= x < width):
             raise InputError(f"pixel ({y:.0f}, {x:.0f}): lies outside the image; click inside it.")
-        request = ExplainRequest(
-            image,
-            str(self._map.network().path),
-            (y, x),
-            overlap=store.facts["grid"].get("overlap"),
-            exact_contexts=bool(store.settings.get("exact_contexts")),
-            value_range=value_range,
-            bands=bands,
-            without=Without.named([without] if without else ()),
-        )
+        left_out = Without.named([without] if without else ())
+        request = ExplainRequest(pixel=(y, x), without=left_out, **self._viewed.settings())
         return shared_engine().explain(request).result()
+
+    def parts(self) -> list[str]:
+        """List the parts that can be left out.
+
+        Returns
+        -------
+        list of str
+            Contexts, ``"gpe"`` and ``"ale"``, as far as the network has them.
+
+        Raises
+        ------
+        CheckpointError
+            The network is not at hand.
+        """
+        config = self._viewed.map.network().card.config
+        found = []
+        for name in (*(context.name for context in config.contexts), "gpe", "ale"):
+            with suppress(ConfigError):
+                Without.named([name]).check(config)
+                found.append(name)
+        return found
 
 
 def to_page(explained: TileExplanation) -> tuple[dict[str, Any], list[bytes]]:
@@ -82,9 +92,11 @@ def to_page(explained: TileExplanation) -> tuple[dict[str, Any], list[bytes]]:
     Returns
     -------
     facts : dict of str to object
-        Pixel, classes with their probabilities, contexts with weight and place of their attention.
+        Pixel, tile, classes with their probabilities, contexts with weight and place of their attention; and the share
+        of the tile's px that have another class without the part that is left out, or None.
     pictures : list of bytes
-        The attention over each context, as PNG.
+        The attention over each context, as PNG. Then, if a part is left out, the px of the tile that have another class
+        without it, in the color of that class.
     """
     names, other = explained.class_table.names, explained.without
     classes = [
@@ -109,5 +121,17 @@ def to_page(explained: TileExplanation) -> tuple[dict[str, Any], list[bytes]]:
                 "window": [float(side) for side in context.footprint],
             }
         )
-    facts = {"pixel": list(explained.pixel), "classes": classes, "contexts": contexts, "tile": list(explained.tile)}
+    changed = None
+    if other is not None:
+        differs = other.labels != explained.labels
+        changed = float(differs.mean())
+        palette = class_palette([info.color for info in shown_classes(explained.class_table).scored])
+        pictures.append(picture(palette[np.where(differs, other.labels, 0)], "PNG").data)
+    facts = {
+        "pixel": list(explained.pixel),
+        "tile": list(explained.tile),
+        "classes": classes,
+        "contexts": contexts,
+        "changed": changed,
+    }
     return facts, pictures

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 
-from fctl_napari.api.maps import Map
 from fctl_napari.api.running import shared_engine
+from fctl_napari.exceptions import OutputError
+from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.jobs.engine import Run, RunProgress, SegmentationRequest
-from fctl_napari.segmentation.jobs.refining import image_of
-from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
+
+STOP_SECONDS = 5.0
+"""Longest time to wait for the end of a run that is stopped, s."""
+
+_running: weakref.WeakValueDictionary[Path, Live] = weakref.WeakValueDictionary()
+"""Live runs of this process by the path of their map, which one run at a time may write."""
 
 
 class Live:
@@ -18,16 +25,17 @@ class Live:
 
     Parameters
     ----------
-    source : Map
+    viewed : ViewedMap
         The map, which grows.
     grown : callable
         Called without arguments, on a thread of the run, when tiles have been added.
     failed : callable
-        Called with the error of a run that failed.
+        Called with the error of a run that failed, or that another viewer of the same map ended.
     """
 
-    def __init__(self, source: Map, grown: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
-        self._map, self._grown, self._failed = source, grown, failed
+    def __init__(self, viewed: ViewedMap, grown: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
+        self._viewed, self._grown, self._failed = viewed, grown, failed
+        self._path = viewed.map.path.absolute()
         self._run: Run | None = None
         self._done = 0
         self._lock = threading.Lock()
@@ -38,7 +46,7 @@ class Live:
         return self._run is not None
 
     def start(self, view: IntWindow | None) -> None:
-        """Begin to compute what is in view.
+        """Begin to compute what is in view. Another viewer that computes the same map stops.
 
         Parameters
         ----------
@@ -50,22 +58,15 @@ class Live:
         FctlError
             The network or the image is not at hand.
         """
-        store = self._map.prediction.source
-        assert isinstance(store, Segmentation)
-        image, value_range, bands = image_of(store)
-        request = SegmentationRequest(
-            image=image,
-            out=str(self._map.path.absolute()),
-            checkpoint=str(self._map.network().path.absolute()),
-            overlap=store.facts["grid"].get("overlap"),
-            exact_contexts=bool(store.settings.get("exact_contexts")),
-            value_range=value_range,
-            bands=bands,
-            live=True,
-        )
+        request = SegmentationRequest(out=str(self._path), live=True, **self._viewed.settings())
+        other = _running.get(self._path)
+        if other is not None and other is not self and other.running:
+            other.stop()
+            other._failed(OutputError(f"{self._path}: another viewer computes it now; make this one live again."))
         with self._lock:
             if self._run is None:
                 self._done = 0
+                _running[self._path] = self
                 self._run = shared_engine().start(request, self._report)
                 self._run.look(view)
 
@@ -87,7 +88,7 @@ class Live:
             run, self._run = self._run, None
         if run is not None:
             run.cancel()
-            run.wait(5)
+            run.wait(STOP_SECONDS)
 
     def _report(self, event: RunProgress) -> None:
         """Report tiles that were added, and a failure."""

@@ -4,67 +4,48 @@ from __future__ import annotations
 
 import getpass
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fctl_napari.api.correcting import corrections
-from fctl_napari.api.maps import Map
+from fctl_napari.correcting.acceptance import Area, DrawnArea, accept
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.merge import values_by_name
 from fctl_napari.exceptions import InputError
-from fctl_napari.model.classes import NOT_SURE
-from fctl_napari.notebook.strokes import draw_stroke
-from fctl_napari.notebook.tiles import Color, PaletteTiles, class_palette, sampled
+from fctl_napari.model.classes import NOT_SURE, shown_classes
+from fctl_napari.notebook.messages import StrokeDrawn
+from fctl_napari.notebook.strokes import bounding_box, draw_stroke
+from fctl_napari.notebook.tiles import Color, Tile, TileSource, class_palette, picture, sampled, window_of
+from fctl_napari.notebook.viewed_map import ViewedMap
+from fctl_napari.progress import no_progress
 from fctl_napari.windows import IntWindow
 
 NOT_SURE_COLOR: Color = (255, 255, 255)
 
 
 class Painting:
-    """Corrections of a map, which are opened for writing at the first stroke.
+    """Corrections of a map, which are open for writing only while a stroke is written.
+
+    So other viewers, and napari's window, can paint into the same file in between.
 
     Parameters
     ----------
-    source : Map
+    viewed : ViewedMap
         The map whose image is corrected.
     author : str or None, optional
         Name kept with each stroke. None is the user's.
     """
 
-    def __init__(self, source: Map, author: str | None = None) -> None:
-        self._map = source
+    def __init__(self, viewed: ViewedMap, author: str | None = None) -> None:
+        self._viewed = viewed
         self._author = author or getpass.getuser()
         self._lock = threading.Lock()
-        self._open: Corrections | None = None
         self._read: Corrections | None = None
 
     @property
     def author(self) -> str:
         """Name that is kept with each stroke."""
         return self._author
-
-    def opened(self) -> Corrections:
-        """Return the corrections, open for writing.
-
-        Returns
-        -------
-        Corrections
-            The corrections.
-
-        Raises
-        ------
-        InputError
-            They are of another image.
-        OutputError
-            They are being written elsewhere, or the folder is not writable.
-        """
-        with self._lock:
-            if self._open is None:
-                self._open, self._read = corrections(self._map), None
-            return self._open
 
     def there(self) -> Corrections | None:
         """Return the corrections as far as there are any, to be read.
@@ -75,45 +56,74 @@ class Painting:
             The corrections, or None while nobody has painted.
         """
         with self._lock:
-            if self._open is not None:
-                return self._open
             if self._read is None:
                 with suppress(InputError):
-                    self._read = corrections(self._map, write=False)
+                    self._read = self._viewed.open_corrections(write=False)
             return self._read
 
-    def stroke(self, message: dict[str, Any]) -> int:
+    def stroke(self, drawn: StrokeDrawn) -> IntWindow | None:
         """Paint a stroke. When this returns, it is on disk.
 
         Parameters
         ----------
-        message : dict of str to object
-            ``tool``, ``points`` [(y, x), ...], ``radius`` and ``value`` (k + 1 = class k, 255 = not sure, 0 = erase).
+        drawn : StrokeDrawn
+            The stroke.
 
         Returns
         -------
-        int
-            Number of px that it changed.
+        tuple of 4 int or None
+            (y0, x0, y1, x1) px that it changed. None if it changed nothing.
 
         Raises
         ------
         InputError
-            It is no stroke, or its value is no class.
+            It is no stroke, its value is no class, or nothing is predicted where it is to be accepted.
         OutputError
             The corrections are being written elsewhere, the disk is full, or the folder is not writable.
         """
-        there = self.opened()
-        value = int(message["value"])
-        if value not in (0, NOT_SURE) and not 1 <= value <= len(there.class_table.scored):
-            raise InputError(f"{value}: is no class of {there.path}; choose one of its classes.")
-        drawn = draw_stroke(message["tool"], message["points"], float(message["radius"]), there.shape)
-        if drawn is None:
-            return 0
-        block = np.full(drawn.mask.shape, value, np.uint8)
-        saved = there.write(drawn.y0, drawn.x0, block, author=self._author, mask=drawn.mask)
-        return 0 if saved is None else saved.pixels
+        if drawn.tool == "accept":
+            corners = np.array(drawn.points, float)
+            window = bounding_box(corners, 0, self._viewed.map.shape)
+            return None if window.empty else self.accept(DrawnArea(window, corners))
+        if drawn.value != NOT_SURE and drawn.value > len(self._viewed.map.classes.names):
+            raise InputError(f"{drawn.value}: is no class of {self._viewed.map.path}; choose one of its legend.")
+        found = draw_stroke(drawn.tool, drawn.points, drawn.radius, self._viewed.map.shape)
+        if found is None:
+            return None
+        with self._lock, self._viewed.open_corrections(write=True) as there:
+            value = drawn.value  # classes go by their names
+            if value not in (0, NOT_SURE):
+                value = int(values_by_name(self._viewed.map.classes.names, there.class_table)[value])
+            block = np.full(found.mask.shape, value, np.uint8)
+            saved = there.write(found.y0, found.x0, block, author=self._author, mask=found.mask)
+            self._read = None
+            return None if saved is None else saved.window
 
-    def turn(self, back: bool) -> bool:
+    def accept(self, area: Area) -> IntWindow | None:
+        """Paint what the network predicts.
+
+        Parameters
+        ----------
+        area : Area
+            Px to accept.
+
+        Returns
+        -------
+        tuple of 4 int or None
+            (y0, x0, y1, x1) px that it changed. None if all was painted so already.
+
+        Raises
+        ------
+        InputError
+            Nothing is computed there.
+        OutputError
+            As for ``stroke``.
+        """
+        with self._lock, self._viewed.open_corrections(write=True) as there:
+            self._read = None
+            return accept(there, self._viewed.store, area, self._author, no_progress)
+
+    def turn(self, back: bool) -> IntWindow | None:
         """Undo the latest stroke of the author, or redo it.
 
         Parameters
@@ -123,53 +133,81 @@ class Painting:
 
         Returns
         -------
-        bool
-            True if there was one.
+        tuple of 4 int or None
+            (y0, x0, y1, x1) px that changed. None if there was no stroke.
 
         Raises
         ------
         OutputError
-            The disk is full or the folder is not writable.
+            As for ``stroke``.
         """
-        there = self.opened()
-        return (there.undo if back else there.redo)(self._author) is not None
+        with self._lock, self._viewed.open_corrections(write=True) as there:
+            self._read = None
+            turned = (there.undo if back else there.redo)(self._author)
+            return None if turned is None else turned.window
 
-    def close(self) -> None:
-        """Close the corrections, so that another program may write them."""
-        with self._lock:
-            there, self._open = self._open, None
-        if there is not None:
-            there.close()
+    def value_at(self, y: float, x: float) -> int:
+        """Return the value that a px has: as it is painted, or as it is predicted.
+
+        Parameters
+        ----------
+        y, x : float
+            The px.
+
+        Returns
+        -------
+        int
+            k + 1 = class k of the map, 255 = not sure, 0 = none.
+
+        Raises
+        ------
+        InputError
+            Its class was added after the map was opened.
+        """
+        row, column = int(np.floor(y)), int(np.floor(x))
+        window = row, column, row + 1, column + 1
+        there = self.there()
+        painted = 0 if there is None else int(there.read(window)[0, 0])
+        if there is None or painted in (0, NOT_SURE):
+            return painted or int(self._viewed.store.labels.read(window)[0, 0])
+        name, names = there.class_table.names[painted - 1], self._viewed.map.classes.names
+        if name not in names:
+            raise InputError(f"{name}: was added to the classes after this map was shown; show it anew.")
+        return names.index(name) + 1
 
 
-class CorrectionTiles(PaletteTiles):
+class CorrectionTiles(TileSource):
     """Tiles of what is painted, as it is now, transparent elsewhere.
 
     Parameters
     ----------
     painting : Painting
         The corrections.
-    colors : sequence of tuple of 3 int
-        Colors of the classes.
     shape : tuple of 2 int
         (height, width) of the image, px.
     """
 
-    def __init__(self, painting: Painting, colors: Sequence[Color], shape: tuple[int, int]) -> None:
-        palette = class_palette(colors)
-        palette[NOT_SURE] = (*NOT_SURE_COLOR, 255)
-        super().__init__(palette)
+    def __init__(self, painting: Painting, shape: tuple[int, int]) -> None:
         self._painting, self._shape = painting, shape
 
-    def _values(self, scale: int, x: int, y: int) -> NDArray[np.uint8]:
-        """Return what is painted in a tile."""
+    def tile(self, scale: int, x: int, y: int) -> Tile:
+        """Draw a tile.
+
+        Parameters
+        ----------
+        scale, x, y : int
+            See ``TileSource.tile``.
+
+        Returns
+        -------
+        Tile
+            The picture.
+        """
         there = self._painting.there()
         if there is None:
-            return sampled(_nothing, [self._shape], scale, x, y)
+            y0, x0, y1, x1 = window_of(self._shape, scale, x, y)
+            return picture(np.zeros((-(-(y1 - y0) // scale), -(-(x1 - x0) // scale), 4), np.uint8), "PNG")
+        palette = class_palette([info.color for info in shown_classes(there.class_table).scored])
+        palette[NOT_SURE] = (*NOT_SURE_COLOR, 255)
         levels = [(int(level.shape[0]), int(level.shape[1])) for level in there.labels.levels]
-        return sampled(there.read, levels, scale, x, y)
-
-
-def _nothing(window: IntWindow, _level: int) -> NDArray[np.uint8]:
-    """Return the values of a window in which nobody has painted."""
-    return np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)
+        return picture(palette[sampled(there.read, levels, scale, x, y)], "PNG")

@@ -17,10 +17,14 @@ from fctl_napari.imagery.ground_size import ground_size
 from fctl_napari.imagery.ground_words import axis_names, crs_name
 from fctl_napari.map_report.picture import coarse_labels
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import require_region
 
 if TYPE_CHECKING:
     from fctl_napari.notebook.layers import ViewerLayer
     from fctl_napari.notebook.viewer import Viewer
+
+LEAST_HEIGHT, MOST_HEIGHT = 120, 10_000
+"""Heights that a viewer may have, screen px."""
 
 LEGEND_SIDE = 1024
 """Longest side of the picture in which the shares of the legend are counted, px."""
@@ -43,7 +47,8 @@ def show(
     image : Image, Map, str, Path or array
         The image; or a map, which is shown over its image.
     *maps : Map, Path or str
-        Maps of the image, the lowest first.
+        Maps of the image, the lowest first. The uppermost one is corrected, asked about, reviewed and learned from.
+        Where it differs from the one below it is a layer, too.
     ground_truth : Path, str or None, optional
         Ground truth: it and the errors of the uppermost map are layers, too.
     height : int, optional
@@ -59,14 +64,18 @@ def show(
     Raises
     ------
     InputError
-        The image is missing, a map is of another size, or the notebook's widgets are not installed.
+        The image is missing, a map is of another size, height or view are no such, or the notebook's widgets are not
+        installed.
     """
     try:
+        from fctl_napari.notebook.viewed_map import ViewedMap
         from fctl_napari.notebook.viewer import Viewer
     except ImportError as error:
         raise InputError(
             f"{error.name}: is not installed, and the viewer needs it; pip install 'fctl-napari[notebook]'."
         ) from None
+    if not LEAST_HEIGHT <= height <= MOST_HEIGHT:
+        raise InputError(f"the height {height}: is not {LEAST_HEIGHT} to {MOST_HEIGHT} px; choose one of these.")
     found = image if isinstance(image, Map) else open(image)
     over = [each if isinstance(each, Map) else Map(each) for each in maps]
     if isinstance(found, Map):
@@ -79,18 +88,37 @@ def show(
     for number, each in enumerate(over):
         if each.shape != shape:
             raise InputError(f"{each.path}: is of an image of {each.shape} px, and this one has {shape}; leave it out.")
-        layers += _map_layers(each, number, visible=number == len(over) - 1)
-    legend = _legend(over[-1]) if over else []
+        layers += _map_layers(each, str(number), visible=number == len(over) - 1)
+    if len(over) > 1:
+        layers += _changed_layers(over[-2], over[-1].source, "")
     if ground_truth is not None:
         if not over:
             raise InputError(f"{ground_truth}: is the ground truth of a map; give a map, too.")
         layers += _ground_truth_layers(over[-1], Path(ground_truth))
+    if view is not None:
+        require_region(view, shape, "the view")
+    viewed, reason = None, "there is no map; show one."
+    if over:
+        try:
+            viewed = ViewedMap.of(over[-1], below)
+        except InputError as error:
+            reason = str(error)
+
+    def layers_after(result: Segmentation) -> list[ViewerLayer]:
+        """Return the layers of what a fine-tuned network makes of the uppermost map."""
+        after = Map(result.path, raw=True)
+        found = _map_layers(after, "after", visible=True)[-1:]
+        return [*found, *_changed_layers(over[-1].prediction, after.source, "-after")]
+
     return Viewer(
         layers,
-        over[-1] if over and over[-1].image is not None else None,
-        legend=legend,
+        viewed,
+        ground_truth=None if ground_truth is None else Path(ground_truth),
+        layers_after=layers_after,
+        reason="" if viewed is not None else reason,
+        legend=_legend(over[-1]) if over else [],
         height=height,
-        view=list(view or ()),
+        view=[int(side) for side in view or ()],
         pixel=_pixel(below),
         location=_location(below),
     )
@@ -104,7 +132,7 @@ def _image_layer(image: Image) -> ViewerLayer:
     return ViewerLayer("image", image.name, "image", ImageTiles(image.pyramid), image.shape)
 
 
-def _map_layers(each: Map, number: int, *, visible: bool) -> list[ViewerLayer]:
+def _map_layers(each: Map, number: str, *, visible: bool) -> list[ViewerLayer]:
     """Return the layers of a map: its maps of values, which are hidden at first, and above them its classes."""
     from fctl_napari.notebook.layers import ViewerLayer
     from fctl_napari.notebook.tiles import LabelTiles, class_palette, shade_palette
@@ -120,6 +148,18 @@ def _map_layers(each: Map, number: int, *, visible: bool) -> list[ViewerLayer]:
     source = LabelTiles(each.source.labels, _levels(each.source), palette)
     found.append(ViewerLayer(f"map-{number}", name, "classes", source, each.shape, visible=visible, opacity=OPACITY))
     return found
+
+
+def _changed_layers(before: Map, after: Segmentation | FinalMap, ending: str) -> list[ViewerLayer]:
+    """Return the layer of the px that two maps call otherwise, if their classes are the same."""
+    from fctl_napari.notebook.changed_tiles import ChangedTiles
+    from fctl_napari.notebook.layers import ViewerLayer
+
+    if before.classes.names != after.class_table.names:
+        return []
+    pairs = [(each.labels, _levels(each)) for each in (before.source, after)]
+    tiles = ChangedTiles(pairs[0], pairs[1], [info.color for info in before.classes.scored])
+    return [ViewerLayer(f"changed{ending}", "changed px", "classes", tiles, before.shape, visible=False)]
 
 
 def _ground_truth_layers(each: Map, path: Path) -> list[ViewerLayer]:

@@ -65,17 +65,36 @@ def draw_stroke(
     path = np.asarray(points, float).reshape(-1, 2)
     if not len(path) or not np.isfinite(path).all() or not 0 <= radius < MOST_PX:
         raise InputError("the stroke: has no points, or odd ones; draw it again.")
-    margin = radius + 1 if tool == "brush" else 1
-    low, high = np.floor(path.min(0) - margin).astype(int), np.ceil(path.max(0) + margin).astype(int)
-    box = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clip(shape)
-    height, width = box.y1 - box.y0, box.x1 - box.x0
-    if height <= 0 or width <= 0:
+    box = bounding_box(path, radius if tool == "brush" else 0, shape)
+    if box.empty:
         return None
+    height, width = box.shape
     if height * width > MOST_PX:
         raise InputError(f"the stroke: covers {height} x {width} px, too many at once; zoom in, and paint in parts.")
     inside = path - (box.y0, box.x0)
     mask = _along(inside, radius, (height, width)) if tool == "brush" else _within(inside, (height, width))
     return Drawn(box.y0, box.x0, mask) if mask.any() else None
+
+
+def bounding_box(path: NDArray[np.float64], radius: float, shape: tuple[int, int]) -> Window:
+    """Return the part of an image that a stroke can meet.
+
+    Parameters
+    ----------
+    path : ndarray of float64 [n, 2]
+        (y, x) of its points, px.
+    radius : float
+        Radius of the brush, px.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+
+    Returns
+    -------
+    Window
+        (y0, x0, y1, x1) px, which may be empty.
+    """
+    low, high = np.floor(path.min(0) - radius - 1).astype(int), np.ceil(path.max(0) + radius + 1).astype(int)
+    return Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clip(shape)
 
 
 def _along(path: NDArray[np.float64], radius: float, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.readable import ReadableLabels
 from fctl_napari.imagery.pyramid import Pyramid
 
@@ -77,8 +78,15 @@ def window_of(shape: tuple[int, int], scale: int, x: int, y: int) -> tuple[int, 
     -------
     tuple of 4 int
         (y0, x0, y1, x1) px of full resolution, inside the image.
+
+    Raises
+    ------
+    InputError
+        There is no such tile.
     """
     side = SIDE * scale
+    if not (0 <= y * side < shape[0] and 0 <= x * side < shape[1]):
+        raise InputError(f"tile ({y}, {x}) of {side} px: lies outside of the image of {shape[0]} x {shape[1]} px.")
     return y * side, x * side, min((y + 1) * side, shape[0]), min((x + 1) * side, shape[1])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,42 @@ from typing import Any
 import anywidget
 import traitlets
 
-from fctl_napari.api.maps import Map
-from fctl_napari.exceptions import FctlError, InputError
+from fctl_napari.api.finetuning import Candidate
+from fctl_napari.exceptions import Cancelled, FctlError, InputError
 from fctl_napari.notebook.explaining import PixelExplainer, to_page
 from fctl_napari.notebook.layers import ViewerLayer
 from fctl_napari.notebook.live import Live
+from fctl_napari.notebook.messages import (
+    AnyMessage,
+    ClassPicked,
+    PixelAsked,
+    RegionAccepted,
+    RegionMarked,
+    RegionStepped,
+    RegionsWanted,
+    StrokeDrawn,
+    StrokeTurned,
+    TileWanted,
+    TuningSteered,
+    read_message,
+)
 from fctl_napari.notebook.painting import CorrectionTiles, Painting
+from fctl_napari.notebook.reviewing import Reviewing
 from fctl_napari.notebook.still import still_picture
-from fctl_napari.windows import IntWindow
+from fctl_napari.notebook.tuning import Tuning
+from fctl_napari.notebook.viewed_map import ViewedMap
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow, require_region
 
 STATIC = Path(__file__).parent / "static"
 CORRECTIONS = "corrections"
 """Id of the layer of what is painted."""
+MARGIN = 0.5
+"""Margin around a region that is looked at, of its longest side."""
+LEAST_SIDE = 128
+"""Shortest side of the view of a region that is looked at, px."""
+
+Answer = tuple[dict[str, Any], list[bytes]]
 
 
 class Viewer(anywidget.AnyWidget):
@@ -34,8 +60,14 @@ class Viewer(anywidget.AnyWidget):
     ----------
     layers : sequence of ViewerLayer
         Layers, the lowest first, all of the same size.
-    source : Map or None, optional
-        The uppermost map: it is corrected, asked about, and grows while the viewer is live.
+    viewed : ViewedMap or None, optional
+        The uppermost map: it is corrected, asked about, reviewed, learned from, and grows while the viewer is live.
+    ground_truth : Path or None, optional
+        Its ground truth.
+    layers_after : callable or None, optional
+        Function of a result of a fine-tuned network that returns the layers to show of it.
+    reason : str, optional
+        Reason why there is no ``viewed``.
     **traits : object
         First values of the traits.
 
@@ -45,14 +77,20 @@ class Viewer(anywidget.AnyWidget):
         (y, x) px that was clicked last, or empty.
     view : list of int
         (y0, x0, y1, x1) px in view. Setting it moves the view.
+    region : list of int
+        (y0, x0, y1, x1) px of the error or doubt that is looked at, or empty.
     swipe : bool
-        If True, the uppermost visible map is shown on the right of a line only.
+        If True, the uppermost visible map is shown on the right of a line, those below it on the left.
+    side_by_side : bool
+        If True, the uppermost visible map is shown on the right, and those below it in a second view on the left.
     layers : list of dict
         What is shown of each layer: ``visible``, ``opacity``.
     strokes : int
-        Number of strokes that were saved, less those that were undone.
+        Number of strokes that were saved in this viewer, less those that were undone.
     live : bool
         If True, the tiles in view are computed, and appear as they come.
+    tuning : dict
+        State and figures of fine-tuning; see ``Tuning``.
     problem : str
         The last error, or an empty text.
     """
@@ -64,32 +102,51 @@ class Viewer(anywidget.AnyWidget):
     legend = traitlets.List(traitlets.Dict()).tag(sync=True)
     clicked = traitlets.List(traitlets.Int()).tag(sync=True)
     view = traitlets.List(traitlets.Int()).tag(sync=True)
+    region = traitlets.List(traitlets.Int()).tag(sync=True)
     swipe = traitlets.Bool(False).tag(sync=True)
+    side_by_side = traitlets.Bool(False).tag(sync=True)
     height = traitlets.Int(520).tag(sync=True)
     pixel = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     location = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
-    paints = traitlets.Bool(False).tag(sync=True)
+    works = traitlets.Bool(False).tag(sync=True)
+    reason = traitlets.Unicode("").tag(sync=True)
+    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    reviews = traitlets.List(traitlets.Unicode()).tag(sync=True)
     strokes = traitlets.Int(0).tag(sync=True)
-
     live = traitlets.Bool(False).tag(sync=True)
+    tuning = traitlets.Dict({"state": "none"}).tag(sync=True)
     problem = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, layers: Sequence[ViewerLayer], source: Map | None = None, **traits: Any) -> None:
-        self._sources = {layer.id: layer.source for layer in layers}
-        self.painting = None if source is None else Painting(source)
-        self._explainer = None if source is None else PixelExplainer(source)
-        self._live = None if source is None else Live(source, self._grown, self._live_failed)
+    def __init__(
+        self,
+        layers: Sequence[ViewerLayer],
+        viewed: ViewedMap | None = None,
+        *,
+        ground_truth: Path | None = None,
+        layers_after: Callable[[Segmentation], list[ViewerLayer]] | None = None,
+        **traits: Any,
+    ) -> None:
+        self._viewed, self._layers_after = viewed, layers_after
+        self._lock = threading.RLock()
+        self._closed = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "fctl-viewer")  # for what takes longer than a tile or a stroke
+        self._layers = list(layers)
         self._map_layer = next((layer.id for layer in reversed(layers) if layer.id.startswith("map-")), "")
-        if source is not None and self.painting is not None:
-            colors = [info.color for info in source.classes.scored]
-            tiles = CorrectionTiles(self.painting, colors, source.shape)
-            self._sources[CORRECTIONS] = tiles
-            layers = [*layers, ViewerLayer(CORRECTIONS, "corrections", "classes", tiles, source.shape)]
-        self._layers = layers
-        super().__init__(layers=[layer.to_json() for layer in layers], paints=source is not None, **traits)
-        self.on_msg(self._answer)
-        self.observe(self._live_changed, "live")
-        self.observe(self._view_changed, "view")
+        if viewed is not None:
+            self.painting = Painting(viewed)
+            self._explainer = PixelExplainer(viewed)
+            self._live = Live(viewed, self._grown, self._live_failed)
+            self._reviewing = Reviewing(viewed, ground_truth, self.painting.there)
+            self._tuning = Tuning(viewed, self._tuned, self._show_after)
+            tiles = CorrectionTiles(self.painting, viewed.map.shape)
+            self._layers.append(ViewerLayer(CORRECTIONS, "corrections", "classes", tiles, viewed.map.shape))
+            traits |= {"works": True, "reviews": list(self._reviewing.kinds)}
+            with suppress(FctlError):  # asking says why the network is not at hand
+                traits["parts"] = self._explainer.parts()
+        super().__init__(layers=[layer.to_json() for layer in self._layers], **traits)
+        self.on_msg(self._receive)
+        self.observe(self._switch_live, "live")
+        self.observe(self._look_there, "view")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the widget, and a picture in its place for pages on which widgets cannot run."""
@@ -100,64 +157,185 @@ class Viewer(anywidget.AnyWidget):
             bundle[0]["image/png"] = base64.b64encode(still_picture(self._layers)).decode("ascii")
         return bundle
 
-    def _answer(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        """Do what the page asks for."""
-        kind = content.get("kind")
-        if kind == "tile":
-            self._send_tile(content)
-        elif kind in ("stroke", "undo", "redo"):
-            self._paint(kind, content)
-        elif kind == "ask":
-            self._ask(content)
+    @property
+    def candidate(self) -> Candidate | None:
+        """The fine-tuned network that waits to be kept or rolled back, if there is one."""
+        return None if self._viewed is None else self._tuning.candidate
 
-    def _paint(self, kind: str, content: dict[str, Any]) -> None:
-        """Save a stroke, or take one back, and tell the page once it is on disk."""
-        answer = {"kind": "painted", "id": content.get("id")}
-        try:
-            if self.painting is None:
-                raise InputError("there is no map to correct; show one.")
-            if kind == "stroke":
-                self.strokes += int(self.painting.stroke(content) > 0)
-            elif self.painting.turn(kind == "undo"):
-                self.strokes += -1 if kind == "undo" else 1
-        except (FctlError, KeyError, TypeError, ValueError) as error:
-            self.send({**answer, "error": str(error)})
+    # ---- messages
+
+    def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        """Take a message of the page. What takes longer than a tile or a stroke is done in a thread."""
+        if self._closed.is_set():
             return
+        number = content.get("id") if isinstance(content, dict) else None
+        try:
+            message = read_message(content)
+        except InputError as error:
+            self._reply({"id": number, "error": str(error)})
+            return
+        if _is_slow(message):
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self._thread.submit(self._answer, message)
+        else:
+            self._answer(message)
+
+    def _answer(self, message: AnyMessage) -> None:
+        """Do what the page wants, and answer in any case."""
+        try:
+            found, buffers = self._do(message)
+        except Cancelled:
+            return
+        except (FctlError, OSError) as error:
+            self._reply({"id": message.id, "error": str(error)})
+        except Exception as error:  # the page must not wait for an answer that never comes
+            self._reply({"id": message.id, "error": f"the viewer failed ({type(error).__name__}: {error})."})
+            raise
+        else:
+            self._reply({"id": message.id, **found}, buffers)
+
+    def _do(self, message: AnyMessage) -> Answer:
+        """Do what the page wants, and return the answer."""
+        if isinstance(message, TileWanted):
+            return self._tile(message)
+        if self._viewed is None:
+            raise InputError(self.reason or "there is no map; show one.")
+        if isinstance(message, PixelAsked):
+            return to_page(self._explainer.explain(message.y, message.x, message.without))
+        if isinstance(message, StrokeDrawn | StrokeTurned | RegionAccepted):
+            return self._paint(message), []
+        if isinstance(message, ClassPicked):
+            return {"value": self.painting.value_at(message.y, message.x)}, []
+        if isinstance(message, TuningSteered):
+            return self._steer(message), []
+        return self._review(message), []
+
+    def _reply(self, content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Send a message to the page, unless the viewer is closed."""
+        if not self._closed.is_set():
+            self.send(content, list(buffers))
+
+    def _tile(self, wanted: TileWanted) -> Answer:
+        """Draw a tile."""
+        layer = next((layer for layer in self._layers if layer.id == wanted.layer), None)
+        if layer is None:
+            raise InputError(f"{wanted.layer}: is no layer of this viewer.")
+        tile = layer.source.tile(wanted.scale, wanted.x, wanted.y)
+        return {"type": tile.type}, [tile.data]
+
+    # ---- painting
+
+    def _paint(self, message: StrokeDrawn | StrokeTurned | RegionAccepted) -> dict[str, Any]:
+        """Save a stroke, or take one back. Once the page is told, it is on disk."""
+        if isinstance(message, StrokeDrawn):
+            changed, by = self.painting.stroke(message), 1
+        elif isinstance(message, RegionAccepted):
+            changed, by = self.painting.accept(self._reviewing.area()), 1
+        else:
+            changed, by = self.painting.turn(message.kind == "undo"), -1 if message.kind == "undo" else 1
+        if changed is None:
+            return {"changed": None}
+        self.strokes = max(0, self.strokes + by)
+        self._reviewing.painted(changed)
         self.refresh(CORRECTIONS)
         self.refresh(self._map_layer)  # a corrected map has the corrections in it
-        self.send(answer)
+        return {"changed": list(changed)}
 
-    def _ask(self, content: dict[str, Any]) -> None:
-        """Explain the pixel that was clicked."""
-        answer: dict[str, Any] = {"kind": "asked"}
-        try:
-            if self._explainer is None:
-                raise InputError("there is no map to ask about; show one.")
-            y, x = (float(content[name]) for name in ("y", "x"))
-            found, pictures = to_page(self._explainer.explain(y, x, str(content.get("without", ""))))
-        except (FctlError, KeyError, TypeError, ValueError) as error:
-            self.send({**answer, "error": str(error)})
+    # ---- review
+
+    def _review(self, message: RegionsWanted | RegionStepped | RegionMarked) -> dict[str, Any]:
+        """Look for regions, go from one to the next, or mark one."""
+        if isinstance(message, RegionsWanted):
+            self.region = []
+
+            def progress(done: int, total: int) -> None:
+                if self._closed.is_set() or not threading.main_thread().is_alive():
+                    raise Cancelled  # the process, which waits for its threads, ends
+                self._reply({"id": message.id, "done": done, "total": total})
+
+            return self._reviewing.find(message.what, progress)
+        if isinstance(message, RegionMarked):
+            return self._reviewing.mark(message.mark)
+        found = self._reviewing.step(message.by)
+        region = self._reviewing.current
+        if region is not None and "note" in found and not found["note"]:
+            self.region = list(region.window)
+            self.view = _around(region.window)
+        return found
+
+    # ---- fine-tuning
+
+    def _steer(self, message: TuningSteered) -> dict[str, Any]:
+        """Begin, steer or decide fine-tuning."""
+        tuning = self._tuning
+        if message.do == "start":
+            tuning.start(message.steps)
+        elif message.do == "compare":
+            tuning.compare(self._window)
+        elif message.do in ("keep", "keep anyway"):
+            tuning.keep(anyway=message.do == "keep anyway")
+        elif message.do == "roll back":
+            tuning.roll_back()
+        elif message.do == "look":
+            tuning.look()
+        elif message.do == "pause":
+            tuning.pause()
+        elif message.do == "resume":
+            tuning.resume()
+        else:
+            tuning.cancel()
+        return {}
+
+    def _tuned(self, facts: dict[str, Any]) -> None:
+        """Show how far fine-tuning is."""
+        self.tuning = facts
+        if facts["state"] == "rolled back":
+            self._remove([layer.id for layer in self._layers if layer.id.endswith("-after")])
+            self.swipe = False
+
+    def _show_after(self, result: Segmentation) -> None:
+        """Show the map of a fine-tuned network over the one before, and what it changes."""
+        if self._layers_after is None or self._closed.is_set():
             return
-        self.send({**answer, **found}, pictures)
+        with self._lock:
+            new = self._layers_after(result)
+            there = {layer.id for layer in self._layers}
+            if not {layer.id for layer in new} <= there:
+                at = next(k for k, layer in enumerate(self._layers) if layer.id == CORRECTIONS)
+                self._layers[at:at] = new
+                shown = {layer["id"]: layer for layer in self.layers}
+                self.layers = [shown.get(layer.id, layer.to_json()) for layer in self._layers]
+                self.swipe = True
+        for layer in new:
+            self.refresh(layer.id)
+
+    def _remove(self, ids: Sequence[str]) -> None:
+        """Remove layers."""
+        with self._lock:
+            self._layers = [layer for layer in self._layers if layer.id not in ids]
+            self.layers = [layer for layer in self.layers if layer["id"] not in ids]
 
     # ---- live
 
-    def _live_changed(self, change: dict[str, Any]) -> None:
+    def _switch_live(self, change: dict[str, Any]) -> None:
         """Begin or end the live run."""
-        if self._live is None:
-            return
         try:
-            if change["new"]:
-                self.problem = ""
-                self._live.start(self._window)
-            else:
-                self._live.stop()
+            if not change["new"]:
+                if self._viewed is not None:
+                    self._live.stop()
+                return
+            if self._closed.is_set():
+                raise InputError("the viewer is closed; show the map again.")
+            if self._viewed is None:
+                raise InputError(self.reason or "there is no map to compute; show one.")
+            self.problem = ""
+            self._live.start(self._window)
         except FctlError as error:
             self._live_failed(error)
 
-    def _view_changed(self, _change: dict[str, Any]) -> None:
+    def _look_there(self, _change: dict[str, Any]) -> None:
         """Compute what is in view now."""
-        if self._live is not None and self._live.running:
+        if self._viewed is not None and self._live.running:
             self._live.look(self._window)
 
     @property
@@ -177,6 +355,19 @@ class Viewer(anywidget.AnyWidget):
         self.problem = str(error)
         self.live = False
 
+    @traitlets.validate("view")
+    def _check_view(self, proposal: dict[str, Any]) -> list[int]:
+        """Refuse a view that holds no px of the image."""
+        view: list[int] = proposal["value"]
+        if view and self._layers:
+            if len(view) != 4:
+                raise traitlets.TraitError(f"{view}: a view is (y0, x0, y1, x1) px.")
+            try:
+                require_region((view[0], view[1], view[2], view[3]), self._layers[0].shape, "the view")
+            except InputError as error:
+                raise traitlets.TraitError(str(error)) from None
+        return view
+
     def refresh(self, layer: str) -> None:
         """Have the page read a layer's tiles again, as its px have changed.
 
@@ -185,23 +376,36 @@ class Viewer(anywidget.AnyWidget):
         layer : str
             Its id.
         """
-        self.versions = {**self.versions, layer: self.versions.get(layer, 0) + 1}
+        if self._closed.is_set():
+            return
+        with self._lock:
+            self.versions = {**self.versions, layer: self.versions.get(layer, 0) + 1}
 
     def close(self) -> None:
-        """Close the viewer, the corrections that it has open, and its live run."""
-        if self._live is not None:
+        """Close the viewer and stop what runs in it. What is painted and computed is kept; a new network waits."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._viewed is not None:
             self._live.stop()
-        if self.painting is not None:
-            self.painting.close()
+            self._tuning.close()
+        self.live = False
         super().close()
 
-    def _send_tile(self, content: dict[str, Any]) -> None:
-        """Send the tile that the page asks for."""
-        answer = {"kind": "tile", "id": content["id"]}
-        try:
-            scale, x, y = (int(content[name]) for name in ("scale", "x", "y"))
-            tile = self._sources[content["layer"]].tile(scale, x, y)
-        except (FctlError, OSError, KeyError, ValueError) as error:
-            self.send({**answer, "error": str(error)})
-            return
-        self.send({**answer, "type": tile.type}, [tile.data])
+
+def _is_slow(message: AnyMessage) -> bool:
+    """Return whether what the page wants can take longer than a tile or a stroke."""
+    if isinstance(message, StrokeDrawn):
+        return message.tool == "accept"
+    if isinstance(message, TuningSteered):
+        return message.do not in ("pause", "resume", "cancel")
+    return isinstance(message, PixelAsked | RegionsWanted | RegionStepped | RegionAccepted)
+
+
+def _around(window: IntWindow) -> list[int]:
+    """Return a view that holds a region with a margin."""
+    y0, x0, y1, x1 = window
+    half = max(LEAST_SIDE, round((1 + 2 * MARGIN) * max(y1 - y0, x1 - x0))) // 2
+    y, x = (y0 + y1) // 2, (x0 + x1) // 2
+    return [y - half, x - half, y + half, x + half]

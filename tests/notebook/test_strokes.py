@@ -20,8 +20,11 @@ from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
+from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.notebook.messages import StrokeDrawn
 from fctl_napari.notebook.painting import Painting
 from fctl_napari.notebook.strokes import MOST_PX, draw_stroke
+from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.store.store import Segmentation
 
 SHAPE = (60, 80)
@@ -97,38 +100,82 @@ def shown(tmp_path: Path, make_segmentation: Callable[..., Segmentation]) -> fct
     return fctl.Map(make_segmentation(np.ones(SHAPE, np.uint8), image=open_image(scene), path=path).path)
 
 
-def stroke(value: int, y: float = 20, x: float = 30) -> dict[str, object]:
-    return {"tool": "brush", "points": [(y, x)], "radius": 5, "value": value}
+def viewed(shown: fctl.Map) -> ViewedMap:
+    return ViewedMap.of(shown, None)
+
+
+def stroke(value: int, y: float = 20, x: float = 30) -> StrokeDrawn:
+    return StrokeDrawn(id=0, kind="stroke", tool="brush", points=[(y, x)], radius=5, value=value)
+
+
+def painted_px(corrections: Corrections) -> dict[str, int]:
+    return {name: area for name, area in corrections.area_by_class().items() if area}
 
 
 def test_strokes_are_corrections_and_are_undone(shown: fctl.Map) -> None:
-    painting = Painting(shown, "ann")
+    painting = Painting(viewed(shown), "ann")
     assert painting.there() is None
-    assert painting.stroke(stroke(2)) > 60
-    assert painting.stroke(stroke(255, 40, 60)) > 60
-    assert painting.stroke(stroke(2, 500, 500)) == 0  # outside
-    assert painting.turn(back=True)
+    assert painting.stroke(stroke(2)) == (15, 25, 25, 35)
+    assert painting.stroke(stroke(255, 40, 60)) == (35, 55, 45, 65)
+    assert painting.stroke(stroke(2, 500, 500)) is None  # outside
+    assert painting.turn(back=True) == (35, 55, 45, 65)
     there = painting.there()
     assert there is not None
-    assert {name: area for name, area in there.area_by_class().items() if area}.keys() == {"green"}
+    assert painted_px(there).keys() == {"green"}
     assert painting.turn(back=False)
-    assert painting.stroke(stroke(0)) > 60  # erased
-    painting.close()
+    assert painting.stroke(stroke(0))  # erased
     read = Corrections.open(there.path)
-    assert {name: area for name, area in read.area_by_class().items() if area}.keys() == {"not sure"}
+    assert painted_px(read).keys() == {"not sure"}
     assert read.authors == ("ann",)
     with pytest.raises(InputError, match="no class"):
         painting.stroke(stroke(9))
-    painting.close()
+
+
+def test_several_viewers_and_cells_paint_in_turn(shown: fctl.Map) -> None:
+    one, other = Painting(viewed(shown), "ann"), Painting(viewed(shown), "ben")
+    one.stroke(stroke(2))
+    other.stroke(stroke(3, 40, 60))
+    with fctl.corrections(shown) as painted:
+        painted.write(0, 0, np.full((2, 2), 1, np.uint8), author="a cell")
+    assert one.turn(back=True) == (15, 25, 25, 35)  # its own, not the latest
+    assert painted_px(Corrections.open(painted.path)) == {"blue": 80, "red": 4}
+
+
+def test_classes_go_by_their_names(shown: fctl.Map) -> None:
+    """Corrections may have been begun with another table: no class becomes another one."""
+    green, red = (ClassInfo(name=name, color=(0, 0, k)) for k, name in enumerate(("green", "red")))
+    with fctl.corrections(shown.image, classes=ClassTable(classes=(green, red))) as painted:
+        painted.write(50, 0, np.full((2, 2), 1, np.uint8), author="ann")
+    painting = Painting(viewed(shown), "ann")
+    assert painting.value_at(50.5, 0.5) == 2  # green is the map's second class
+    painting.stroke(stroke(1))
+    painting.stroke(stroke(3, 40, 60))
+    assert painted_px(Corrections.open(painted.path)) == {"green": 4, "red": 80, "blue": 80}
+    assert painting.value_at(20, 30) == 1
+    assert painting.value_at(40, 60) == 3
+    assert painting.value_at(0, 0) == 1  # as it is predicted
+
+
+def test_the_prediction_is_accepted_within_an_outline(shown: fctl.Map) -> None:
+    painting = Painting(viewed(shown), "ann")
+    corners = [(10.0, 10.0), (10.0, 30.0), (20.0, 30.0), (20.0, 10.0)]
+    assert painting.stroke(StrokeDrawn(id=0, kind="stroke", tool="accept", points=corners)) == (10, 10, 20, 30)
+    there = painting.there()
+    assert there is not None
+    assert painted_px(there) == {"red": 200}
+    assert painting.turn(back=True) == (10, 10, 20, 30)
 
 
 KILLED = """
 import os, signal
 import fctl_napari as fctl
+from fctl_napari.notebook.messages import StrokeDrawn
 from fctl_napari.notebook.painting import Painting
-painting = Painting(fctl.Map({path!r}), "ann")
+from fctl_napari.notebook.viewed_map import ViewedMap
+painting = Painting(ViewedMap.of(fctl.Map({path!r}), None), "ann")
 for k in range(3):
-    painting.stroke({{"tool": "brush", "points": [(10 + 15 * k, 30)], "radius": 4, "value": 3}})
+    points = [(10 + 15 * k, 30)]
+    painting.stroke(StrokeDrawn(id=0, kind="stroke", tool="brush", points=points, radius=4, value=3))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

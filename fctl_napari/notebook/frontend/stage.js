@@ -1,0 +1,201 @@
+// A stage: the layers over each other, with scale bar and swipe. The viewer has one, or two side by side.
+
+import OpenSeadragon from "openseadragon";
+
+import { KernelTiles } from "./kernel.js";
+import { element } from "./page.js";
+
+const NICE = [1, 2, 5]; // first digits of the lengths of the scale bar
+const BAR = 160; // greatest length of the scale bar, px of the screen
+const NOT_SWIPED = ["corrections", "changed", "errors"]; // they lie over both sides
+
+// Returns a round length of at most so much, and what it is called: 200 m, 5 px.
+function roundLength(most, unit) {
+  const power = 10 ** Math.floor(Math.log10(most));
+  const length = power * Math.max(...NICE.filter((digit) => digit * power <= most));
+  const units = [["km", 1000], ["m", 1], ["cm", 0.01], ["mm", 1e-3], ["µm", 1e-6], ["nm", 1e-9]];
+  if (unit !== "m") return [length, `${length >= 1 ? length.toLocaleString("en") : length} ${unit}`];
+  const [name, size] = units.find(([, each]) => length >= each * 0.9999) ?? units.at(-1);
+  return [length, `${Math.round((length / size) * 100) / 100} ${name}`];
+}
+
+export class Stage {
+  // `lower` leaves the uppermost visible map out.
+  constructor(model, kernel, parent, { lower = false } = {}) {
+    this.model = model;
+    this.kernel = kernel;
+    this.lower = lower;
+    this.shown = new Map(); // id of a layer: { item, version }
+    this.element = element("div", "fctl-stage", parent);
+    this.element.style.height = `${model.get("height")}px`;
+    this.osd = OpenSeadragon({
+      element: this.element,
+      showNavigationControl: false,
+      drawer: "canvas",
+      animationTime: 0.25,
+      maxZoomPixelRatio: 16,
+      minZoomImageRatio: 0.5,
+      visibilityRatio: 0.2,
+      imageSmoothingEnabled: false,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+      imageLoaderLimit: 6,
+      tileRetryMax: 0,
+      preserveImageSizeOnResize: true,
+    });
+    this.bar = element("div", "fctl-bar", this.element);
+    this.divider = element("div", "fctl-divider", this.element);
+    this.divider.addEventListener("pointerdown", (event) => this.drag(event));
+    this.share = 0.5;
+    this.osd.addHandler("animation", () => this.drawBar());
+    this.osd.addHandler("resize", () => this.drawBar());
+    this.opened = new Promise((resolve) => (this.open = resolve));
+  }
+
+  // The lowest layer, which has the size of all.
+  get world() {
+    return this.osd.world.getItemAt(0);
+  }
+
+  // ---- layers
+
+  showLayers() {
+    const layers = this.model.get("layers");
+    const there = new Set(layers.map((layer) => layer.id));
+    for (const [id, { item }] of this.shown) {
+      if (there.has(id)) continue;
+      if (item) this.osd.world.removeItem(item);
+      this.shown.delete(id);
+    }
+    layers.forEach((layer, index) => this.showLayer(layer, index));
+    this.divide();
+  }
+
+  // Ids of the visible maps, the uppermost first: that one is compared with those below it.
+  get maps() {
+    const visible = [...this.model.get("layers")].reverse().filter((layer) => layer.visible && layer.kind !== "image");
+    return visible.map((layer) => layer.id).filter((id) => !NOT_SWIPED.includes(id.split("-")[0]));
+  }
+
+  // Returns whether a layer is shown on this stage: side by side each has its own maps.
+  shows(layer) {
+    if (!layer.visible) return false;
+    const [top, ...below] = this.maps;
+    if (this.lower) return layer.id !== top;
+    return !(this.model.get("side_by_side") && below.includes(layer.id));
+  }
+
+  showLayer(layer, index) {
+    const version = this.model.get("versions")[layer.id] ?? 0; // another one when its px have changed
+    const known = this.shown.get(layer.id);
+    const opacity = this.shows(layer) ? layer.opacity : 0;
+    if (known?.version === version) {
+      known.opacity = opacity;
+      known.item?.setOpacity(opacity);
+      return;
+    }
+    const record = { item: known?.item, version, opacity };
+    this.shown.set(layer.id, record);
+    this.osd.addTiledImage({
+      tileSource: new KernelTiles(this.kernel, layer, version),
+      width: 1,
+      index: known?.item ? this.osd.world.getIndexOfItem(known.item) : index,
+      opacity,
+      replace: Boolean(known?.item),
+      success: ({ item }) => {
+        if (this.shown.get(layer.id) !== record) {
+          this.osd.world.removeItem(item); // it was replaced or removed meanwhile
+          return;
+        }
+        record.item = item;
+        item.setOpacity(record.opacity);
+        this.open();
+        this.divide();
+      },
+    });
+  }
+
+  // ---- swipe: the uppermost visible map on the right of a line, those below it on the left; what is painted stays
+
+  divide() {
+    const on = this.model.get("swipe") && !this.model.get("side_by_side");
+    this.divider.style.display = on ? "block" : "none";
+    this.divider.style.left = `${this.share * 100}%`;
+    const maps = on ? this.maps : [];
+    for (const [id, { item }] of this.shown) {
+      if (!item) continue;
+      if (!maps.includes(id)) {
+        item.setClip(null);
+        continue;
+      }
+      const line = item.viewerElementToImageCoordinates(new OpenSeadragon.Point(this.share * this.element.clientWidth, 0)).x;
+      const { x: width, y: height } = item.getContentSize();
+      const at = Math.min(Math.max(line, 0), width);
+      const right = id === maps[0];
+      item.setClip(new OpenSeadragon.Rect(right ? at : 0, 0, right ? width - at : at, height));
+    }
+  }
+
+  drag(event) {
+    event.stopPropagation();
+    event.preventDefault();
+    const move = (moved) => {
+      const box = this.element.getBoundingClientRect();
+      this.share = Math.min(Math.max((moved.clientX - box.left) / box.width, 0), 1);
+      this.divide();
+    };
+    const end = () => {
+      window.removeEventListener("pointermove", move);
+      window.removeEventListener("pointerup", end);
+    };
+    window.addEventListener("pointermove", move);
+    window.addEventListener("pointerup", end);
+  }
+
+  // ---- where one looks
+
+  // Returns the point of the image at a point of the stage, or null outside of it.
+  pointAt(position) {
+    if (!this.world) return null;
+    const at = this.world.viewerElementToImageCoordinates(position);
+    const { x: width, y: height } = this.world.getContentSize();
+    return at.x >= 0 && at.y >= 0 && at.x < width && at.y < height ? at : null;
+  }
+
+  // Returns a window of the image in the coordinates of overlays.
+  rectangle([y0, x0, y1, x1]) {
+    const { x: width } = this.world.getContentSize();
+    return new OpenSeadragon.Rect(x0 / width, y0 / width, (x1 - x0) / width, (y1 - y0) / width);
+  }
+
+  look(view) {
+    if (!this.world) return;
+    if (view.length) this.osd.viewport.fitBounds(this.rectangle(view), true);
+    else this.osd.viewport.goHome(true);
+    this.drawBar();
+  }
+
+  // Returns the window in view, cut to the image, or null if it holds no px.
+  view() {
+    if (!this.world) return null;
+    const { x, y, width, height } = this.world.viewportToImageRectangle(this.osd.viewport.getBounds(true));
+    const { x: right, y: bottom } = this.world.getContentSize();
+    const clip = (value, most) => Math.round(Math.min(Math.max(value, 0), most));
+    const view = [clip(y, bottom), clip(x, right), clip(y + height, bottom), clip(x + width, right)];
+    return view[0] < view[2] && view[1] < view[3] ? view : null;
+  }
+
+  drawBar() {
+    if (!this.world) return;
+    const zoom = this.world.viewportToImageZoom(this.osd.viewport.getZoom(true)); // px of the screen for one of the image
+    const { size, unit } = this.model.get("pixel") ?? { size: 1, unit: "px" };
+    const [length, words] = roundLength((BAR / zoom) * size, unit);
+    this.bar.style.width = `${(length / size) * zoom}px`;
+    this.bar.textContent = words;
+    this.divide();
+  }
+
+  leave() {
+    this.osd.destroy();
+    this.element.remove();
+  }
+}
