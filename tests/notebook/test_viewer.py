@@ -195,6 +195,56 @@ viewer
 """
 
 
+def test_errors_are_reviewed_accepted_and_maps_are_seen_side_by_side(
+    open_notebook: Callable[..., Any], files: dict[str, str], tmp_path: Path
+) -> None:
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[:, 400:] = 2
+    truth[100:150, 100:150] = 1  # is green, and called red
+    Image.fromarray(truth).save(tmp_path / "truth.png")
+    shown = f"""
+import fctl_napari as fctl
+viewer = fctl.show({files["store"]!r}, ground_truth={str(tmp_path / "truth.png")!r}, height=450)
+viewer
+"""
+    page = open_notebook([shown, "print(viewer.region, viewer.strokes)"], "e")
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)))
+    page.click("summary:has-text('Review')")
+    page.click("button:has-text('Next')")
+    page.wait_for_selector("text=is green, called red", timeout=60_000)
+    page.wait_for_selector(".fctl-region")
+    page.click("button:has-text('Truth is wrong')")
+    page.wait_for_selector("text=marked: truth is wrong")
+    page.click(".fctl-fold button:has-text('Accept')")
+    page.wait_for_selector("[data-accepted=yes]")
+    assert "[100, 100, 150, 150] 1" in run_cell(page, 1)
+    assert Corrections.open(Path(files["scene"]).with_name("scene.corrections.ome.zarr")).area_by_class()["red"] == 2500
+
+    # side by side: the image on the left, the map on the right
+    page.click(".fctl-layer:has-text('Side by side') input[type=checkbox]")
+    page.wait_for_function("document.querySelectorAll('.fctl-stage').length === 2")
+    left, right = (each.bounding_box() for each in page.query_selector_all(".fctl-stage"))
+    assert right["x"] > left["x"] + left["width"] / 2
+    picture = lambda: np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)  # noqa: E731
+
+    def middle(box: dict[str, float]) -> np.ndarray:
+        found: np.ndarray = picture()[round(box["y"] + box["height"] * 0.9), round(box["x"] + box["width"] / 2)]
+        return found
+
+    stage.until(lambda: is_gray(middle(left)) and is_red(middle(right)))
+
+
+def test_a_class_is_picked_from_the_map(open_notebook: Callable[..., Any], files: dict[str, str]) -> None:
+    page = open_notebook([SHOW.format(**files)], "f")
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)))
+    page.click("[data-tool=pick]")
+    stage = Stage(page)
+    page.mouse.click(*stage.at(300, 600))
+    page.wait_for_selector(".fctl-class.fctl-chosen:has-text('blue')")
+
+
 def test_a_pixel_is_asked_about_and_the_map_grows_live(
     open_notebook: Callable[..., Any], files: dict[str, str], awake_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -213,3 +263,37 @@ def test_a_pixel_is_asked_about_and_the_map_grows_live(
     told = page.query_selector(".fctl-why").inner_text()
     assert "Pixel y 300, x 300" in told or "Pixel y 299" in told or "x 299" in told
     assert all(name in told for name in ("red", "green", "blue"))
+    page.select_option(".fctl-why select", "large")
+    page.wait_for_selector("text=of the tile changes", timeout=60_000)
+    assert "→" in page.query_selector(".fctl-why").inner_text()
+
+
+TUNED = """
+import numpy as np
+import fctl_napari as fctl
+land = fctl.segment({scene!r}, {network!r}, device="cpu", progress=False)
+with fctl.corrections(land) as painted:
+    for y, x, value in ((10, 10, 2), (400, 600, 1), (10, 600, 2), (400, 10, 1)):
+        painted.write(y, x, np.full((60, 90), value, np.uint8), author="ann")
+viewer = fctl.show(land, height=450)
+viewer
+"""
+
+
+def test_a_network_learns_and_is_kept(
+    open_notebook: Callable[..., Any], files: dict[str, str], awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    network = Path(shutil.copy(awake_checkpoint, tmp_path / "awake.safetensors"))
+    page = open_notebook([TUNED.format(scene=files["scene"], network=str(network)), "print(viewer.candidate)"], "g")
+    Stage(page)
+    page.click("summary:has-text('Fine-tune')")
+    page.fill(".fctl-fold input[type=number]", "3")
+    page.click(".fctl-fold button:has-text('Start')")
+    page.wait_for_selector(".fctl-told:has-text('the gate advises')", timeout=120_000)
+    page.wait_for_selector(".fctl-plot svg polyline", state="attached")
+    page.wait_for_selector(".fctl-told:has-text('is called otherwise')", timeout=60_000)
+    assert "awake-1" in run_cell(page, 1)
+    assert page.is_checked(".fctl-layer:has-text('Swipe') input[type=checkbox]")
+    page.click(".fctl-fold button:has-text('Keep')")
+    page.wait_for_selector(".fctl-told:has-text('is kept beside the image')", timeout=60_000)
+    assert (tmp_path / "awake-1.safetensors").exists()

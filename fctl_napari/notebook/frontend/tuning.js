@@ -3,7 +3,7 @@
 import { button, element, fold } from "./page.js";
 
 const RUNNING = ["starting", "preparing", "training", "measuring", "paused"];
-const SIZE = { width: 200, height: 64 }; // of a plot, px
+const SIZE = { width: 200, height: 40 }; // of a plot, px
 const SVG = "http://www.w3.org/2000/svg";
 
 // Draws a series of (step, value) points, with a dashed line at the value before.
@@ -18,6 +18,7 @@ function plot(parent, title, points, total, before = null) {
   element("div", "fctl-note", figure, `${title}${last === undefined ? "" : ` ${last.toFixed(3)}`}`);
   const drawing = figure.appendChild(document.createElementNS(SVG, "svg"));
   drawing.setAttribute("viewBox", `0 0 ${SIZE.width} ${SIZE.height}`);
+  drawing.setAttribute("preserveAspectRatio", "none");
   const line = (path, dashed) => {
     const made = drawing.appendChild(document.createElementNS(SVG, "polyline"));
     made.setAttribute("points", path.map((point) => point.join()).join(" "));
@@ -76,7 +77,7 @@ export class Tuning {
       none: "",
     };
     const lines = [words[state] ?? `${state}${total ? ` ${done} of ${total}` : ""}`, ...(state === "waiting" ? (reasons ?? []) : [])];
-    if (changed !== undefined && ["waiting", "kept"].includes(state)) lines.push(`${(100 * changed).toFixed(1)} % of the px changed.`);
+    if (changed !== undefined && ["waiting", "kept"].includes(state)) lines.push(`${(100 * changed).toFixed(1)} % of the map is called otherwise.`);
     if (problem) lines.push(problem);
     this.told.textContent = lines.filter(Boolean).join("\n");
     this.plots.replaceChildren();

@@ -48,6 +48,7 @@ class Viewer {
     }
     this.status = element("div", "fctl-status", this.panel);
     this.listen();
+    this.showHeight();
     this.choose("look");
     this.showLayers();
     this.showLegend();
@@ -72,7 +73,7 @@ class Viewer {
       "change:tuning": () => this.tuning?.show(),
       "change:swipe": () => this.showLayers(),
       "change:side_by_side": () => (this.showBoth(), this.showLayers()),
-      "change:height": () => (stage.element.style.height = `${model.get("height")}px`),
+      "change:height": () => this.showHeight(),
     };
     for (const [name, act] of Object.entries(this.handlers)) model.on(name, act);
     stage.osd.addHandler("canvas-click", (event) => {
@@ -107,6 +108,12 @@ class Viewer {
       this.problem.textContent = error.message;
       return undefined;
     }
+  }
+
+  showHeight() {
+    const height = `${this.model.get("height")}px`;
+    for (const each of [this.stage, this.second]) if (each) each.element.style.height = height;
+    this.panel.style.maxHeight = height;
   }
 
   // ---- tools
