@@ -1,0 +1,152 @@
+"""Hooks of the documentation site: pages from outside of ``docs``, model cards, changes, and equations as MathML.
+
+``mkdocs.yml`` names this file. A page from outside lies on the site where it lies in the repository, and links between
+files of the repository become links of the site, so that they hold in both.
+"""
+
+from __future__ import annotations
+
+import html
+import posixpath
+import re
+from pathlib import Path
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from fctl_napari.cli.facts import card_facts
+from fctl_napari.model.model_card import builtin_checkpoints, read_card
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTSIDE = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "*/README.md",
+    "benchmarks/RESULTS.md",
+    "findings/*.sh",
+    "notebooks/*.ipynb",
+    "notebooks/results/README.md",
+)
+"""Files outside of ``docs`` that belong to the site."""
+
+LINK = re.compile(r"\]\((?!\w+:)([^)\s#]+)")
+EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+ROLE = re.compile(r":(?:func|class|meth):<code>")
+CODE = re.compile(r"`[^`\n]+`")
+CARDS = re.compile(r"<!-- model cards:.*?-->")
+CHANGES = "<!-- towncrier release notes start -->"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files from outside of ``docs``.
+
+    Parameters
+    ----------
+    files : Files
+        Files of the site.
+    config : MkDocsConfig
+        Settings of the site.
+
+    Returns
+    -------
+    Files
+        All files.
+    """
+    for path in sorted(path for pattern in OUTSIDE for path in ROOT.glob(pattern)):
+        name = path.relative_to(ROOT).as_posix()
+        if files.get_file_from_path(name) is None:
+            files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fill in model cards and changes, and turn links of the repository into links of the site.
+
+    Parameters
+    ----------
+    markdown : str
+        Text of the page.
+    page : Page
+        The page.
+    config : MkDocsConfig
+        Settings of the site.
+    files : Files
+        Files of the site.
+
+    Returns
+    -------
+    str
+        Text of the page on the site.
+    """
+    markdown = CARDS.sub(lambda _: model_cards(), markdown).replace(CHANGES, unreleased_changes())
+    # GitHub needs the backslash in a table's code, Python-Markdown shows it
+    markdown = CODE.sub(lambda code: code[0].replace("\\|", "|"), markdown)
+    folder = posixpath.dirname(page.file.src_uri)
+    here = Path(str(page.file.abs_src_path)).parent
+
+    def on_the_site(link: re.Match[str]) -> str:
+        target = (here / link[1]).resolve()
+        if not target.is_relative_to(ROOT):
+            return link[0]
+        name = target.relative_to(ROOT).as_posix().removeprefix("docs/")
+        return "](" + posixpath.relpath(name, folder or ".")
+
+    return LINK.sub(on_the_site, markdown)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Set equations as MathML, and drop Sphinx's roles in front of names.
+
+    Parameters
+    ----------
+    content : str
+        The page as HTML.
+    page : Page
+        The page.
+    config : MkDocsConfig
+        Settings of the site.
+    files : Files
+        Files of the site.
+
+    Returns
+    -------
+    str
+        The page as HTML.
+    """
+    content = EQUATION.sub(
+        lambda found: convert(html.unescape(found[3]), display="block" if found[2] == "[" else "inline"), content
+    )
+    return ROLE.sub("<code>", content)
+
+
+def model_cards() -> str:
+    """Return the cards of the built-in checkpoints as a table.
+
+    Returns
+    -------
+    str
+        Markdown: a line for each fact that ``fctl info`` prints, a column for each checkpoint.
+    """
+    cards = [card_facts(read_card(path)) for path in builtin_checkpoints().values()]
+    names, *facts = [[fact, *(card.get(fact, "") for card in cards)] for fact in {**cards[0], **cards[1]}]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (names, ["---"] * len(names), *facts))
+
+
+def unreleased_changes() -> str:
+    """Return the fragments of the changelog as a section.
+
+    Returns
+    -------
+    str
+        Markdown; empty where there are none.
+    """
+    sections = []
+    for kind in ("added", "changed", "fixed", "removed"):
+        fragments = [path.read_text("utf-8").strip() for path in sorted((ROOT / "changes").glob(f"+*.{kind}.md"))]
+        if fragments:
+            sections.append(f"### {kind.capitalize()}\n" + "\n".join(f"- {fragment}" for fragment in fragments))
+    return "\n\n".join(["## Not released yet", *sections]) if sections else ""
