@@ -13,6 +13,7 @@ from pathlib import Path
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -25,17 +26,20 @@ OUTSIDE = (
     "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
-    "*/README.md",
-    "benchmarks/RESULTS.md",
+    "benchmarks/*.md",
+    "changes/README.md",
     "findings/*.sh",
+    "findings/README.md",
     "notebooks/*.ipynb",
     "notebooks/results/README.md",
+    "sample_data/README.md",
 )
 """Files outside of ``docs`` that belong to the site."""
 
 LINK = re.compile(r"\]\((?!\w+:)([^)\s#]+)")
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 ROLE = re.compile(r":(?:func|class|meth):<code>")
+FETCHED = re.compile(r'<(?:link|script|img|iframe)\b[^>]*\b(?:src|href)="?((?:https?:)?//[^"\s>]+)')
 CODE = re.compile(r"`[^`\n]+`")
 CARDS = re.compile(r"<!-- model cards:.*?-->")
 CHANGES = "<!-- towncrier release notes start -->"
@@ -121,6 +125,28 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         lambda found: convert(html.unescape(found[3]), display="block" if found[2] == "[" else "inline"), content
     )
     return ROLE.sub("<code>", content)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Refuse a page that fetches something from elsewhere.
+
+    Parameters
+    ----------
+    output : str
+        The whole page.
+    page : Page
+        The page.
+    config : MkDocsConfig
+        Settings of the site.
+
+    Returns
+    -------
+    str
+        The page as it is.
+    """
+    if found := FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri}: fetches {found[1]}; the site has to be whole without a network.")
+    return output
 
 
 def model_cards() -> str:
