@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,10 +103,18 @@ def test_each_command_stands_in_the_table_with_options_that_it_has() -> None:
     assert there == set(COMMANDS)
 
 
+PUBLIC = {*fctl_napari.__all__, "open"}
+
+
 def test_the_reference_has_all_public_names() -> None:
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     shown = {line.rpartition(".")[2] for line in text.splitlines() if line.startswith(":::")}
-    assert set(fctl_napari.__all__) <= shown
+    assert shown >= PUBLIC
     overview = (ROOT / "docs" / "api.md").read_text("utf-8")
-    functions = {name for name in fctl_napari.__all__ if name.islower()}
+    functions = {name for name in PUBLIC if inspect.isfunction(getattr(fctl_napari, name))}
     assert functions <= set(re.findall(r"(?m)^\| `(\w+)\(", overview))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_public_functions_that_are_shown_exist(page: Path) -> None:
+    assert set(re.findall(r"\bfctl\.(\w+)\(", page.read_text("utf-8"))) <= PUBLIC
