@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages from outside of ``docs``, model cards, changes, and equations as MathML.
+"""Hooks of the documentation site: pages from outside of ``docs``, notebooks, model cards, changes, and equations.
 
 ``mkdocs.yml`` names this file. A page from outside lies on the site where it lies in the repository, and links between
 files of the repository become links of the site, so that they hold in both.
@@ -16,6 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from nbconvert import MarkdownExporter
 
 from fctl_napari.cli.facts import card_facts
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
@@ -30,7 +31,6 @@ OUTSIDE = (
     "changes/README.md",
     "findings/*.sh",
     "findings/README.md",
-    "notebooks/*.ipynb",
     "notebooks/results/README.md",
     "sample_data/README.md",
 )
@@ -41,12 +41,14 @@ EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1
 ROLE = re.compile(r":(?:func|class|meth):<code>")
 FETCHED = re.compile(r'<(?:link|script|img|iframe)\b[^>]*\b(?:src|href)="?((?:https?:)?//[^"\s>]+)')
 CODE = re.compile(r"`[^`\n]+`")
+FENCED = re.compile(r"(?ms)(^ *```.*?^ *```)")
+LIST = re.compile(r"(?m)^((?![-*|] |\d+\. |[ #>]).+\n)(?=[-*] |1\. )")
 CARDS = re.compile(r"<!-- model cards:.*?-->")
 CHANGES = "<!-- towncrier release notes start -->"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the files from outside of ``docs``.
+    """Add the files from outside of ``docs``, and a page for each notebook, with what it printed and drew.
 
     Parameters
     ----------
@@ -64,6 +66,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         name = path.relative_to(ROOT).as_posix()
         if files.get_file_from_path(name) is None:
             files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        names = {"unique_key": path.stem, "output_files_dir": path.stem}  # of pictures
+        text, pictures = MarkdownExporter().from_filename(path, names)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+        for name, data in pictures["outputs"].items():
+            files.append(File.generated(config, f"notebooks/{name}", content=data))
     return files
 
 
@@ -87,16 +95,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         Text of the page on the site.
     """
     markdown = CARDS.sub(lambda _: model_cards(), markdown).replace(CHANGES, unreleased_changes())
-    # GitHub needs the backslash in a table's code, Python-Markdown shows it
-    markdown = CODE.sub(lambda code: code[0].replace("\\|", "|"), markdown)
+    markdown = "".join(
+        part if part.lstrip().startswith("```") else as_python_markdown(part) for part in FENCED.split(markdown)
+    )
     folder = posixpath.dirname(page.file.src_uri)
-    here = Path(str(page.file.abs_src_path)).parent
+    here = Path(page.file.abs_src_path or ROOT / page.file.src_uri).parent
 
     def on_the_site(link: re.Match[str]) -> str:
         target = (here / link[1]).resolve()
         if not target.is_relative_to(ROOT):
             return link[0]
-        name = target.relative_to(ROOT).as_posix().removeprefix("docs/")
+        name = target.relative_to(ROOT).as_posix().removeprefix("docs/").replace(".ipynb", ".md")
         return "](" + posixpath.relpath(name, folder or ".")
 
     return LINK.sub(on_the_site, markdown)
@@ -125,6 +134,22 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         lambda found: convert(html.unescape(found[3]), display="block" if found[2] == "[" else "inline"), content
     )
     return ROLE.sub("<code>", content)
+
+
+def as_python_markdown(text: str) -> str:
+    """Write what GitHub's Markdown reads so that Python-Markdown reads the same.
+
+    Parameters
+    ----------
+    text : str
+        Markdown without fenced code.
+
+    Returns
+    -------
+    str
+        Markdown: no backslash before ``|`` in code, and an empty line before each list.
+    """
+    return LIST.sub(r"\1\n", CODE.sub(lambda code: code[0].replace("\\|", "|"), text))
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
