@@ -1,11 +1,11 @@
-# make demo | test | lint | nightly. Everything lives in .venv; stamps in it make a second run quick.
+# make demo | test | lint | docs | nightly. Everything lives in .venv; stamps in it make a second run quick.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint nightly clean
+.PHONY: demo test lint docs nightly clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.all
@@ -26,6 +26,11 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/numpydoc lint $$(find fctl_napari -name '*.py' -not -path '*/cli/*')
 	$(BIN)/python scripts/check_words.py
+
+# A dead link or anchor is an error. The variable hides an advertisement of mkdocs-material.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation is build/site/index.html."
 
 clean:
 	rm -rf $(VENV) build dist demo

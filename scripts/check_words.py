@@ -1,7 +1,7 @@
 """Check of the package's words: no retired word in a name, no summary that begins with a question word.
 
 ``python scripts/check_words.py`` prints what it finds, and ends with 1 if there is something. The words and what to say
-instead stand in the glossary of ``CONTRIBUTING.md``.
+instead stand in ``docs/glossary.md``.
 """
 
 from __future__ import annotations

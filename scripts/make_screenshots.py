@@ -1,4 +1,4 @@
-"""Make a screenshot of each tab of the dock in a real window of 1280 x 720 px on the sample scene.
+"""Make a screenshot of each tab of the dock, and of the page of points, in a real window on the sample scene.
 
     python scripts/make_screenshots.py docs [--theme light] [--scale 1.5] [--empty]
 
@@ -92,6 +92,23 @@ def errors(viewer: napari.Viewer, dock: FctlDock) -> None:
     wait(lambda: not page.running)
 
 
+def points(viewer: napari.Viewer, dock: FctlDock) -> None:
+    """Draw points, and look at the first."""
+    page: Any = dock.show_tab("Errors")
+    page.form.tabs.setCurrentWidget(page.form.points)
+    wait(lambda: page.form.points.draw.isEnabled())
+    page.form.points.draw.click()
+    wait(lambda: not page.running)
+    page.form.points.check.click()
+    wait(lambda: not page.running and page.checks.checking)
+
+
+def export(viewer: napari.Viewer, dock: FctlDock) -> None:
+    """Show the final map that is exported."""
+    page: Any = dock.show_tab("Export")
+    wait(lambda: not page.running)
+
+
 def correct(viewer: napari.Viewer, dock: FctlDock) -> None:
     """Paint over some errors."""
     page: Any = dock.show_tab("Correct")
@@ -119,6 +136,8 @@ STEPS: dict[str, Callable[[napari.Viewer, FctlDock], None]] = {
     "Segment": segment,
     "Explore": explore,
     "Errors": errors,
+    "Points": points,
+    "Export": export,
     "Correct": correct,
     "Fine-tune": finetune,
 }
@@ -164,7 +183,7 @@ def main() -> None:
                     look(viewer)
                     step(viewer, dock)
                 else:
-                    dock.show_tab(name)
+                    dock.show_tab("Errors" if name == "Points" else name)
                     wait(lambda: True)
                 if name in arguments.tabs:
                     save(viewer, arguments.out / f"{name.lower().replace('-', '')}.{arguments.format}")

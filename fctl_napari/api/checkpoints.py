@@ -99,5 +99,11 @@ def load_checkpoint(name: CheckpointLike) -> Checkpoint:
     ------
     CheckpointError
         There is no such checkpoint, or the file is none of this package.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> fctl.load_checkpoint("earth").classes.names
+    ('water', 'forest', 'rangeland', 'agriculture', 'barren')
     """
     return name if isinstance(name, Checkpoint) else Checkpoint(resolve_checkpoint(name))

@@ -49,6 +49,18 @@ def corrections(
         The corrections are of another image, or there are none and the classes are not known.
     OutputError
         They are being written elsewhere, or the folder is not writable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fctl_napari as fctl
+    >>> scene = fctl.sample("data")
+    >>> land = fctl.segment(scene, "earth", region=(500, 2700, 900, 3100))
+    >>> block = np.full((20, 30), 3, np.uint8)  # 3 is class 2 of 0 to 4: rangeland
+    >>> with fctl.corrections(land) as painted:
+    ...     stroke = painted.write(800, 2800, block, author="ann")
+    >>> stroke.window
+    (800, 2800, 820, 2830)
     """
     if isinstance(image, Map):
         classes = classes or image

@@ -129,6 +129,15 @@ def explain(
     ------
     FctlError
         The pixel lies outside, or the network has no such part; the sentence says what to do.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> scene = fctl.sample("data")
+    >>> land = fctl.segment(scene, "earth", region=(500, 2700, 900, 3100))
+    >>> why = fctl.explain(land, (700, 2900))
+    >>> sorted(why.weights)  # of the contexts, at this pixel
+    ['large', 'local', 'medium']
     """
     from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
 

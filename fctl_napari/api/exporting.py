@@ -62,6 +62,14 @@ def export(
         The region holds no px, or the CRS is unknown.
     OutputError
         The name does not say how, an option does not go with it, or it cannot be written.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> scene = fctl.sample("data")
+    >>> land = fctl.segment(scene, "earth", region=(500, 2700, 900, 3100))
+    >>> fctl.export(land, "land.geojson", min_area=4).name
+    'land.geojson'
     """
     out = Path(out)
     if kind == "provenance":

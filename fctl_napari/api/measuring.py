@@ -189,6 +189,15 @@ def evaluate(
     ------
     InputError
         The ground truth is missing, damaged, of another size or of other classes, or nothing is left to score.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> scene = fctl.sample("data")
+    >>> land = fctl.segment(scene, "earth", region=(500, 2700, 900, 3100))
+    >>> figures = fctl.evaluate(land, "data/earth.ome.zarr/labels/truth")
+    >>> figures.accuracy > 0.8
+    True
     """
     chosen = source if isinstance(source, Map) else Map(source)
     there, notes = open_ground_truth_of(chosen.source, Path(ground_truth), None if mapping is None else Path(mapping))
@@ -235,6 +244,15 @@ def errors(
     ------
     InputError
         The ground truth is missing, damaged, of another size or of other classes.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> scene = fctl.sample("data")
+    >>> land = fctl.segment(scene, "earth", region=(500, 2700, 900, 3100))
+    >>> found = fctl.errors(land, "data/earth.ome.zarr/labels/truth")
+    >>> found[0].pixels >= found[1].pixels  # the largest first
+    True
     """
     chosen = source if isinstance(source, Map) else Map(source)
     store = chosen.prediction.source

@@ -58,6 +58,14 @@ def open(
     ------
     InputError
         It is missing, damaged, or nothing of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fctl_napari as fctl
+    >>> image = fctl.open(np.zeros((600, 800, 3), np.uint8), name="night")
+    >>> image.shape
+    (600, 800)
     """
     if isinstance(source, Image):
         return source
@@ -80,7 +88,7 @@ def open(
 def sample(folder: Path | str) -> Image:
     """Write the sample scene into a folder, unless it is there, and open it.
 
-    It is the Earth at 15 px per degree, 5400 x 2700 px, with land cover as its ground truth: the label ``truth``.
+    It is the Earth at 15 px per degree, 5400 x 1770 px, with land cover as its ground truth: the label ``truth``.
 
     Parameters
     ----------
@@ -96,6 +104,12 @@ def sample(folder: Path | str) -> Image:
     ------
     OutputError
         The disk is full or the folder is not writable.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> fctl.sample("data")
+    <Image earth: 5,400 x 1,770 px (width x height), 3 x uint8, 4 levels, data/earth.ome.zarr>
     """
     path = Path(folder) / "earth.ome.zarr"
     return Image(open_image(path if path.is_dir() else write_sample(path)))

@@ -88,6 +88,17 @@ def segment(
     ------
     FctlError
         The image, the network, the device or a setting does not do; the sentence says what to do.
+
+    Examples
+    --------
+    >>> import fctl_napari as fctl
+    >>> scene = fctl.sample("data")
+    >>> land = fctl.segment(scene, "earth", region=(500, 2700, 900, 3100))
+    >>> land.checkpoint
+    'earth'
+    >>> land.read((600, 2800, 602, 2804))  # class 4 of 0 to 4: barren
+    array([[4, 4, 4, 4],
+           [4, 4, 4, 4]], dtype=uint8)
     """
     network = load_checkpoint(checkpoint)
     check_image_options(network.card.config, value_range, bands)
