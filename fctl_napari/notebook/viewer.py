@@ -66,8 +66,6 @@ class Viewer(anywidget.AnyWidget):
         Its ground truth.
     layers_after : callable or None, optional
         Function of a result of a fine-tuned network that returns the layers to show of it.
-    reason : str, optional
-        Reason why there is no ``viewed``.
     **traits : object
         First values of the traits.
 
@@ -91,6 +89,8 @@ class Viewer(anywidget.AnyWidget):
         If True, the tiles in view are computed, and appear as they come.
     tuning : dict
         State and figures of fine-tuning; see ``Tuning``.
+    reason : str
+        Reason why nothing can be painted or asked, or an empty text.
     problem : str
         The last error, or an empty text.
     """

@@ -60,6 +60,7 @@ export class Asking {
       const words = `attention in ${name} (weight ${weight.toFixed(2)})`;
       this.overlay(words, "The mean weight of the context in the fusion.", window, buffers[index], !index && changed === null);
     });
+    this.viewer.reveal(this.root);
   }
 
   // Shows a picture over a window of the image, with a box to hide it.

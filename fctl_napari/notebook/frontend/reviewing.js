@@ -65,6 +65,7 @@ export class Reviewing {
     if (count) lines.push(`${left.toLocaleString("en")} not marked`);
     if (note) lines.push(note);
     this.told.textContent = lines.join("\n");
+    this.viewer.reveal(this.told);
   }
 
   // Outlines the region that is looked at.

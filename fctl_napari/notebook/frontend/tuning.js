@@ -85,5 +85,6 @@ export class Tuning {
     plot(this.plots, "loss", facts.loss ?? [], steps);
     plot(this.plots, "mIoU on held-out corrections", facts.held_out ?? [], steps, facts.before ?? null);
     plot(this.plots, "as before elsewhere", facts.scene ?? [], steps);
+    if (this.root.open) this.viewer.reveal(this.told);
   }
 }

@@ -116,6 +116,12 @@ class Viewer {
     this.panel.style.maxHeight = height;
   }
 
+  // Scrolls the panel, and not the notebook, so far that a part of it is seen.
+  reveal(part) {
+    const [box, frame] = [part.getBoundingClientRect(), this.panel.getBoundingClientRect()];
+    if (box.bottom > frame.bottom) this.panel.scrollTop += Math.min(box.bottom - frame.bottom, box.top - frame.top);
+  }
+
   // ---- tools
 
   showTools() {
