@@ -19,6 +19,12 @@ import pytest
 TOKEN = "a-test"
 SIZE = {"width": 1200, "height": 900}
 
+IDLE = {
+    "lab/tree": "text=Python 3 (ipykernel) | Idle",
+    "notebooks": ".jp-Notebook-ExecutionIndicator[data-status=idle]",
+}
+"""What a page shows once its kernel is there."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -75,11 +81,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_notebook(lab: tuple[str, Path], browser: Any) -> Iterator[Callable[..., Any]]:
-    """``open_notebook(cells)``: the page of a notebook whose cells have all been begun."""
+    """``open_notebook(cells)``: the page of a notebook whose cells have all been begun.
+
+    ``program`` is JupyterLab, or ``notebooks`` for Notebook 7.
+    """
     address, folder = lab
     pages = []
 
-    def open_it(cells: list[str], name: str = "a") -> Any:
+    def open_it(cells: list[str], name: str = "a", program: str = "lab/tree") -> Any:
         metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=metadata
@@ -87,9 +96,9 @@ def open_notebook(lab: tuple[str, Path], browser: Any) -> Iterator[Callable[...,
         nbformat.write(notebook, folder / f"{name}.ipynb")
         page = browser.new_page(viewport=SIZE)
         pages.append(page)
-        page.goto(f"{address}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
+        page.goto(f"{address}/{program}/{name}.ipynb?token={TOKEN}&reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=60_000)
+        page.wait_for_selector(IDLE[program], timeout=60_000)
         page.click("text=Run")
         page.click("text=Run All Cells")
         return page

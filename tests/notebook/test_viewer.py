@@ -153,6 +153,12 @@ def test_nothing_is_fetched_from_a_network(open_notebook: Callable[..., Any], fi
     assert strangers == []
 
 
+def test_notebook_7_shows_it_too(open_notebook: Callable[..., Any], files: dict[str, str]) -> None:
+    page = open_notebook([SHOW.format(**files), "print(viewer.clicked)"], "h", "notebooks")
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)) and is_blue(stage.color(300, 500)))
+
+
 def test_strokes_are_painted_undone_and_survive_the_kernel(
     open_notebook: Callable[..., Any], files: dict[str, str]
 ) -> None:
