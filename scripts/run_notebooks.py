@@ -28,6 +28,9 @@ SHORT = re.compile(r"^(\w+ = ).*  # short: (.*)$", re.MULTILINE)
 TIMEOUT = 3600
 """Longest time for one cell, s."""
 
+FOLDERS = re.compile(rf"{re.escape(str(FOLDER.parent))}/|{re.escape(tempfile.gettempdir())}/\w+/")
+"""Folders of this machine: that of the checkout, and temporary ones."""
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 PICTURE_WIDTH = 1200
@@ -80,8 +83,8 @@ def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNo
 def kept_outputs(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
     """Choose what is kept of a cell's outputs.
 
-    Progress bars are left out, and warnings that name folders of this machine, and sliders that nothing moves any more.
-    Of a widget that has a picture for pages on which widgets cannot run the picture is kept.
+    Progress bars and warnings are left out, folders of this machine, and sliders that nothing moves any more. Of a
+    widget that has a picture for pages on which widgets cannot run the picture is kept.
     """
     kept = []
     for out in outputs:
@@ -89,6 +92,10 @@ def kept_outputs(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Notebook
         if out.get("name") == "stderr" or (data.pop(WIDGET, None) is not None and "image/png" not in data):
             continue
         _shrink_picture(data)
+        for texts_of, kinds in ((out, ("text",)), (data, ("text/plain", "text/html"))):
+            for kind in kinds:
+                if kind in texts_of:
+                    texts_of[kind] = FOLDERS.sub("", texts_of[kind])
         kept.append(out)
     return kept
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +158,13 @@ def test_a_picture_stands_in_for_a_widget_that_has_one() -> None:
     (kept,) = kept_outputs([*outputs, nbformat.v4.new_output("stream", name="stderr", text="9 %")])
     assert kept.data.keys() == {"text/plain", "image/jpeg"}
     assert Image.open(io.BytesIO(base64.b64decode(kept.data["image/jpeg"]))).size == (1200, 50)
+
+
+def test_kept_outputs_name_no_folder_of_the_machine() -> None:
+    text = f"<Map {tempfile.mkdtemp()}/a.ome.zarr, {FOLDER.parent}/fctl_napari/b>"
+    outputs = [nbformat.v4.new_output("stream", text=text), nbformat.v4.new_output("display_data", {"text/html": text})]
+    stream, shown = kept_outputs(outputs)
+    assert stream.text == shown.data["text/html"] == "<Map a.ome.zarr, fctl_napari/b>"
 
 
 def test_the_short_version_takes_its_own_values(tmp_path: Path) -> None:
