@@ -14,36 +14,27 @@
 # A network that looks beyond its tile should be asked what it saw there. This notebook asks the built-in `earth`
 # network about a pixel of the sample scene (attention, fusion weights, local enhancement), takes parts of the network
 # away to see whether those maps tell the truth, looks at a whole region, and ends with the errors: figures, where
-# they are, and which to look at first. About a minute and a half on two cores, without a GPU. The same by clicking:
-# *Plugins > FCtL > Explore* and *Errors* in napari.
+# they are, and which to look at first. About a minute and a half on two cores, without a GPU and without a
+# display. The same by clicking: *Plugins > FCtL > Explore* and *Errors* in napari.
 
 # %%
 # %matplotlib inline
+import os
+import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-import napari
 import numpy as np
 from ipywidgets import Dropdown, IntSlider
 from matplotlib.figure import Figure
 
-from fctl_napari.evaluation.error_regions import find_errors, find_uncertain, order
-from fctl_napari.evaluation.evaluation import evaluate
-from fctl_napari.figures.comparison import comparison_figure
-from fctl_napari.figures.evaluation import evaluation_figure
-from fctl_napari.figures.explanation import explanation_figure
+import fctl_napari as fctl
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.labels.ground_truth import open_ground_truth
-from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.sample import sample_files
-from fctl_napari.model.feature_ablation import Without
-from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
-from fctl_napari.segmentation.jobs.explain import explain
-from fctl_napari.segmentation.store.store import Segmentation
 
-scene = sample_files()
-image = open_image(scene.image)
 folder = Path(tempfile.mkdtemp())
+image = fctl.sample(folder)
+truth = folder / "earth.ome.zarr" / "labels" / "truth"
 
 # %% [markdown]
 # ## One pixel
@@ -52,31 +43,25 @@ folder = Path(tempfile.mkdtemp())
 
 # %%
 location = (1050, 2070)
-told = explain(scene.image, "earth", location)
-names = told.class_table.names
-print(f"tile {told.tile}, cell {told.cell} of its feature grid, {told.where}")
-for maps in told.contexts:
+told = fctl.explain(image, location, "earth")
+tile = told.explained
+print(f"tile {tile.tile}, cell {tile.cell} of its feature grid, {tile.where}")
+for maps in tile.contexts:
     y0, x0, y1, x1 = (round(v) for v in maps.window)
     print(
         f"{maps.name:>7}: sees ({y0}, {x0}) to ({y1}, {x1}); content {maps.gate:.0%}, position {1 - maps.gate:.0%}; "
         f"gamma {maps.gamma:+.2f}; mean weight {maps.weight.mean():.2f}"
     )
-print(", ".join(f"{name} {p:.2f}" for name, p in zip(names, told.probabilities, strict=True)))
+print(", ".join(f"{name} {p:.2f}" for name, p in told.probabilities.items()))
 
 # %% [markdown]
 # As in the paper's Fig. 10: each context with the attention of that pixel over it, the attention that each of its
 # cells receives from the whole tile, and the weight that fusion gives it over the tile. Where a kernel runs, move the
 # pixel, and look at the fusion weights of one of the 128 channels (-1: their mean).
 
-
 # %%
-def explained(y, x, channel):
-    """Explain a pixel as in Fig. 10."""
-    return explanation_figure(explain(scene.image, "earth", (y, x), channel=None if channel < 0 else channel), image)
-
-
 slide(
-    explained,
+    lambda y, x, channel: fctl.explain(image, (y, x), "earth", channel=None if channel < 0 else channel).figure(),
     y=IntSlider(location[0], 0, image.shape[0] - 1),
     x=IntSlider(location[1], 0, image.shape[1] - 1),
     channel=IntSlider(-1, -1, 127),
@@ -88,11 +73,11 @@ slide(
 # count the pixels of the tile that change. The weights stay as they were trained.
 
 # %%
-parts = [[maps.name] for maps in told.contexts] + [["gpe"], ["ale"], [maps.name for maps in told.contexts]]
-for part in parts:
-    other = explain(scene.image, "earth", location, without=Without.named(part)).without
-    changed = (other.labels != told.labels).mean()
-    new = names[int(other.probabilities.argmax())]
+contexts = [maps.name for maps in tile.contexts]
+for part in [*([name] for name in contexts), ["gpe"], ["ale"], contexts]:
+    other = fctl.explain(image, location, "earth", without=part).explained.without
+    changed = (other.labels != tile.labels).mean()
+    new = tile.class_table.names[int(other.probabilities.argmax())]
     print(
         f"without {' + '.join(part):<22} {changed:6.1%} of the tile change; here {new} {other.probabilities.max():.2f}"
     )
@@ -102,10 +87,8 @@ for part in parts:
 
 # %%
 slide(
-    lambda without: explanation_figure(
-        explain(scene.image, "earth", location, without=Without.named([without])), image
-    ),
-    without=Dropdown(value="gpe", options=["gpe", "ale", *(maps.name for maps in told.contexts)]),
+    lambda without: fctl.explain(image, location, "earth", without=without).figure(),
+    without=Dropdown(value="gpe", options=["gpe", "ale", *contexts]),
 )
 
 # %% [markdown]
@@ -115,27 +98,22 @@ slide(
 
 # %%
 band = (700, 1890, 1400, 2160)  # short: (900, 1890, 1156, 2146)
-out = folder / "brazil.ome.zarr"
-with Engine() as engine:
-    run = engine.start(SegmentationRequest(str(scene.image), str(out), "earth", region=band, maps=True))
-    progress = run.wait()
-if progress.error is not None:
-    raise progress.error
-segmentation = Segmentation.open(out)
-print(f"{progress.done} tiles; {', '.join(segmentation.maps)}")
+land = fctl.segment(image, "earth", region=band, maps=True)
+kept = land.source.maps
+print(land, ", ".join(kept), sep="\n")
 
 figure = Figure(figsize=(12, 5.8), layout="constrained", dpi=100)
-pictures = figure.subplots(1, 2 + len(segmentation.maps))
+pictures = figure.subplots(1, 2 + len(kept))
 pictures[0].imshow(image.read(band))
 pictures[0].set_title("image")
-for axes, (name, kept) in zip(pictures[1:], segmentation.maps.items(), strict=False):
+for axes, (name, values) in zip(pictures[1:], kept.items(), strict=False):
     weight = name.startswith("weight_")
-    drawn = axes.imshow(kept.read(band) / 255, vmin=0.2 * weight, vmax=0.5 if weight else 1, cmap="magma")
+    drawn = axes.imshow(values.read(band) / 255, vmin=0.2 * weight, vmax=0.5 if weight else 1, cmap="magma")
     axes.set_title(name.replace("_", " "))
     if name in ("margin", "weight_large"):
         label = "weights" if weight else "entropy, margin"
         figure.colorbar(drawn, ax=list(pictures), location="bottom", label=label, shrink=0.4, aspect=40)
-weights = [segmentation.maps[f"weight_{maps.name}"].read(band) / 255 for maps in told.contexts]
+weights = [kept[f"weight_{name}"].read(band) / 255 for name in contexts]
 pictures[-1].imshow(np.clip((np.stack(weights, axis=-1) - 0.2) / 0.3, 0, 1))
 pictures[-1].set_title("red local, green\nmedium, blue large")
 for axes in pictures:
@@ -143,64 +121,73 @@ for axes in pictures:
 figure
 
 # %% [markdown]
+# ## Look and ask
+# The viewer shows these maps as layers, too: switch them on, and the errors, in which each wrong pixel has the color of
+# the class that is true there. Click a pixel, and its probabilities appear, and the attention over each context where
+# it lies. What you clicked stands in `viewer.clicked`.
+
+# %%
+viewer = fctl.show(land, ground_truth=truth, view=band)
+viewer
+
+# %% [markdown]
 # ## The errors
-# Against the truth of the same region. Each wrong pixel has the color of the class that was predicted.
+# Against the truth of the same region.
 
 # %%
-ground_truth = open_ground_truth(scene.ground_truth)
-evaluation = evaluate(segmentation, ground_truth, band)
-print(evaluation.to_csv())
-evaluation_figure(evaluation)
-
-# %%
-comparison_figure(
-    image.read(band), segmentation.labels.read(band) - np.uint8(1), ground_truth.read(band), segmentation.class_table
-)
+figures = fctl.evaluate(land, truth, region=band)
+print(figures)
+figures.figure()
 
 # %% [markdown]
 # What to look at first: connected regions that were called something else, the most confident ones at the top. A
 # confidently wrong region is either a lesson for the network or a mistake of the truth.
 
 # %%
-errors = find_errors(segmentation, ground_truth, band)
-print(f"{errors.found} regions of 16 px or more, {errors.small} smaller ones, {errors.pixels} px in all")
-for region in order([r for r in errors if r.pixels >= 200], "confidence")[:8]:
+errors = fctl.errors(land, truth, region=band, by="confidence")
+print(errors)
+names = land.classes.names
+for region in [one for one in errors if one.pixels >= 200][:8]:
     was, predicted = names[region.ground_truth], names[region.predicted]
     print(f"{region.pixels:6} px at {region.point}: was {was}, called {predicted} at {region.confidence:.2f}")
-uncertain = find_uncertain(segmentation, band)
-print(f"Without a truth: {uncertain.found} regions in which the chosen class has less than even odds.")
+print("Without a truth:", fctl.errors(land, region=band))
 
 # %% [markdown]
 # ## In napari
-# Image, attention over the medium context's own footprint (which is larger than the tile), the tile and the pixel. A
-# map of cells that are `s` px large and begin at `a` is placed by `scale = s`, `translate = a + (s - 1) / 2`: napari's
-# translate is the centre of cell 0. The Explore widget places its layers so, on scaled and turned images too.
+# Where there is a display: image, attention over the medium context's own footprint (which is larger than the tile),
+# the tile and the pixel. A map of cells that are `s` px large and begin at `a` is placed by `scale = s`,
+# `translate = a + (s - 1) / 2`: napari's translate is the center of cell 0. The Explore widget places its layers so, on
+# scaled and turned images too.
 
 # %%
-viewer = napari.Viewer(title="FCtL")
-viewer.add_image(np.asarray(image.levels[0][:, :]), name="scene")
-medium = told.contexts[1]
-y0, x0, y1, x1 = medium.footprint
-cell = np.array([y1 - y0, x1 - x0]) / medium.combined.shape
-viewer.add_image(
-    medium.combined,
-    name="attention, medium context",
-    colormap="inferno",
-    blending="additive",
-    scale=cell,
-    translate=np.array([y0, x0]) + (cell - 1) / 2,
-)
-y0, x0, y1, x1 = told.tile
-viewer.add_shapes(
-    [[[y0, x0], [y0, x1], [y1, x1], [y1, x0]]], edge_color="cyan", face_color="transparent", edge_width=6, name="tile"
-)
-viewer.add_points([location], size=16, face_color="cyan", name="pixel")
-viewer.scene.camera.center = (0, *location)
-viewer.scene.camera.zoom = 0.6
-screenshot = viewer.screenshot(canvas_only=True, flash=False)
-viewer.close()
-figure = Figure(figsize=(9, 9 * screenshot.shape[0] / screenshot.shape[1]), dpi=80)
-axes = figure.add_axes((0, 0, 1, 1))
-axes.imshow(screenshot)
-axes.set_axis_off()
+display = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+figure = None
+if display and find_spec("napari"):
+    import napari
+
+    napari_viewer = napari.Viewer(title="FCtL")
+    napari_viewer.add_image(np.asarray(image), name="scene")
+    medium = tile.contexts[1]
+    y0, x0, y1, x1 = medium.footprint
+    cell = np.array([y1 - y0, x1 - x0]) / medium.combined.shape
+    napari_viewer.add_image(
+        medium.combined,
+        name="attention, medium context",
+        colormap="inferno",
+        blending="additive",
+        scale=cell,
+        translate=np.array([y0, x0]) + (cell - 1) / 2,
+    )
+    y0, x0, y1, x1 = tile.tile
+    corners = [[y0, x0], [y0, x1], [y1, x1], [y1, x0]]
+    napari_viewer.add_shapes([corners], edge_color="cyan", face_color="transparent", edge_width=6, name="tile")
+    napari_viewer.add_points([location], size=16, face_color="cyan", name="pixel")
+    napari_viewer.scene.camera.center = (0, *location)
+    napari_viewer.scene.camera.zoom = 0.6
+    screenshot = napari_viewer.screenshot(canvas_only=True, flash=False)
+    napari_viewer.close()
+    figure = Figure(figsize=(9, 9 * screenshot.shape[0] / screenshot.shape[1]), dpi=80)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(screenshot)
+    axes.set_axis_off()
 figure

@@ -46,6 +46,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.feature_ablation import Without
+from fctl_napari.notebook.ablation_panel import AblationPanel
 from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.training.config import load_train_config
 
@@ -111,6 +112,16 @@ for contexts in ("medium", "medium-large", "local-medium-large"):
     spread = "one run, no spread known" if here.spread is None else f"spread over runs {here.spread:.2f}"
     paper = ", ".join(f"{PAPERS[key]} {gpe.row.paper[key] - plain.row.paper[key]:+.2f}" for key in gpe.row.paper)
     print(f"{contexts.replace('-', ', '):>20}: {here.mean:+.2f} ({spread}); in the paper {paper}")
+
+# %% [markdown]
+# ## By hand
+# The same table as a panel: choose rows, contexts, seeds and steps, and run them beside the cells; the table grows as
+# rows are finished, and what is trained already stands in it. Click a row to see its masks, by seed, and the attention
+# and fusion weights of its network side by side. (This page cannot run it; a notebook can.)
+
+# %%
+panel = AblationPanel(request, location)
+panel
 
 # %% [markdown]
 # ## A larger run

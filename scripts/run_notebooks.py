@@ -2,8 +2,8 @@
 
 ``notebooks/NAME.py`` is written and reviewed (jupytext's percent format); ``notebooks/NAME.ipynb`` is made from
 it and shows what it printed and drew. Without names all are run. A line ``steps = 50  # short: 5`` names a smaller
-value for the short version, which the test suite runs. Needs ``pip install -e ".[notebooks]"`` and a display
-(``xvfb-run``, say).
+value for the short version, which the test suite runs. Needs ``pip install -e ".[notebooks]"``. Cells on napari show
+something only where there is a display (``xvfb-run``, say).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ SHORT = re.compile(r"^(\w+ = ).*  # short: (.*)$", re.MULTILINE)
 
 TIMEOUT = 3600
 """Longest time for one cell, s."""
+
+FOLDERS = re.compile(rf"{re.escape(str(FOLDER.parent))}/|{re.escape(tempfile.gettempdir())}/\w+/")
+"""Folders of this machine: that of the checkout, and temporary ones."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -73,11 +76,28 @@ def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNo
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # they hold the time of the run
         if cell.cell_type == "code":
-            # progress bars, warnings that name folders of this machine, and sliders that nothing moves any more
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
-            for out in cell.outputs:
-                _shrink_picture(out.get("data", {}))
+            cell.outputs = kept_outputs(cell.outputs)
     return notebook
+
+
+def kept_outputs(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Choose what is kept of a cell's outputs.
+
+    Progress bars and warnings are left out, folders of this machine, and sliders that nothing moves any more. Of a
+    widget that has a picture for pages on which widgets cannot run the picture is kept.
+    """
+    kept = []
+    for out in outputs:
+        data = out.get("data", {})
+        if out.get("name") == "stderr" or (data.pop(WIDGET, None) is not None and "image/png" not in data):
+            continue
+        _shrink_picture(data)
+        for texts_of, kinds in ((out, ("text",)), (data, ("text/plain", "text/html"))):
+            for kind in kinds:
+                if kind in texts_of:
+                    texts_of[kind] = FOLDERS.sub("", texts_of[kind])
+        kept.append(out)
+    return kept
 
 
 def _shrink_picture(data: dict[str, str]) -> None:

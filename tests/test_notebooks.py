@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +14,10 @@ import nbformat
 import pytest
 from _pytest.mark import ParameterSet
 from IPython.core.interactiveshell import InteractiveShell
-from run_notebooks import read_text, run, texts
+from PIL import Image
+from run_notebooks import FOLDER, kept_outputs, read_text, run, texts
 
+from fctl_napari.api import running
 from fctl_napari.segmentation.jobs import engine as engines
 
 if TYPE_CHECKING:
@@ -28,6 +34,22 @@ def test_the_kept_notebook_is_of_its_text_and_shows_something(text: Path) -> Non
     assert sources(kept) == sources(read_text(text)), f"run scripts/run_notebooks.py {text.stem}"
     shown = [kind for cell in kept.cells for out in cell.get("outputs", []) for kind in out.get("data", {})]
     assert any(kind.startswith("image/") for kind in shown)
+
+
+PUBLIC = ("00_tour", "06_your_own_data")
+"""Notebooks that need no more than the public functions."""
+
+
+def code_of(text: Path) -> list[str]:
+    return [cell.source for cell in read_text(text).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_who_begins_needs_the_public_functions_alone_and_ends_with_a_file(name: str) -> None:
+    cells = code_of(FOLDER / f"{name}.py")
+    inner = {line for cell in cells for line in cell.splitlines() if re.match(r"\s*(from|import) fctl_napari", line)}
+    assert inner == {"import fctl_napari as fctl"}
+    assert "fctl.export(" in cells[-1]
 
 
 TRAIN_LONG = ("03_contexts_and_gpe", "04_fusion_and_ale")
@@ -88,6 +110,7 @@ def test_the_short_version_runs(
 ) -> None:
     """Each cell runs; that a kernel runs the whole notebook is tested nightly."""
     monkeypatch.setattr(engines, "Engine", lambda: Lent(command_engine))
+    monkeypatch.setitem(running._engines, None, command_engine)
     for cell in read_text(text, short=True).cells:
         if cell.cell_type == "code":
             outcome = shell.run_cell(cell.source.replace("%matplotlib inline", ""), store_history=False)
@@ -103,6 +126,45 @@ def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     notebook = run(text, tmp_path)
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+
+
+def short_without_display() -> list[ParameterSet]:
+    """One of them by day: it has cells on napari."""
+    return [
+        pytest.param(text, marks=[] if text.stem == "01_explore" else [pytest.mark.nightly], id=text.stem)
+        for text in texts()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("text", short_without_display())
+def test_a_kernel_without_a_display_runs_the_short_version(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    notebook = run(text, tmp_path, short=True)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_a_picture_stands_in_for_a_widget_that_has_one() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (2400, 100), "red").save(file, "PNG")
+    png = base64.b64encode(file.getvalue()).decode()
+    widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "a widget"}
+    outputs = [nbformat.v4.new_output("display_data", data) for data in (widget, widget | {"image/png": png})]
+    (kept,) = kept_outputs([*outputs, nbformat.v4.new_output("stream", name="stderr", text="9 %")])
+    assert kept.data.keys() == {"text/plain", "image/jpeg"}
+    assert Image.open(io.BytesIO(base64.b64decode(kept.data["image/jpeg"]))).size == (1200, 50)
+
+
+def test_kept_outputs_name_no_folder_of_the_machine() -> None:
+    text = f"<Map {tempfile.mkdtemp()}/a.ome.zarr, {FOLDER.parent}/fctl_napari/b>"
+    outputs = [nbformat.v4.new_output("stream", text=text), nbformat.v4.new_output("display_data", {"text/html": text})]
+    stream, shown = kept_outputs(outputs)
+    assert stream.text == shown.data["text/html"] == "<Map a.ome.zarr, fctl_napari/b>"
 
 
 def test_the_short_version_takes_its_own_values(tmp_path: Path) -> None:

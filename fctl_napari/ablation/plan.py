@@ -71,6 +71,8 @@ class AblationRequest:
         Address of a dask scheduler. None starts worker processes on this machine.
     workers : int or None
         Number of those worker processes. None decides by memory and cores, or starts one for each GPU.
+    only : tuple of str
+        Names of the tables' rows that are trained. Empty trains all.
     """
 
     tables: tuple[int, ...]
@@ -88,6 +90,7 @@ class AblationRequest:
     precision: str = PRECISION.default
     scheduler: str | None = None
     workers: int | None = None
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse unknown tables and a budget that is given twice.
@@ -105,7 +108,7 @@ class AblationRequest:
             raise ConfigError("the budget is given twice; give either steps or minutes.")
 
     def rows(self) -> list[AblationRow]:
-        """List the rows of the tables that belong to the contexts' data set, and those of the recipe's bands.
+        """List the chosen rows: of the tables those that belong to the contexts' data set, and the recipe's bands.
 
         Returns
         -------
@@ -115,12 +118,18 @@ class AblationRequest:
         Raises
         ------
         ConfigError
-            Bands are to be left out, and the recipe's network states none.
+            Bands are to be left out, and the recipe's network states none, or a chosen row is none of them.
         """
         rows = [row for row in ablation_rows() if row.table in self.tables and self.contexts in row.sizes]
-        if BANDS not in self.tables:
-            return rows
-        return [*band_rows(preset(self.recipe.preset, **self.recipe.network).bands), *rows]
+        if BANDS in self.tables:
+            rows = [*band_rows(preset(self.recipe.preset, **self.recipe.network).bands), *rows]
+        unknown = set(self.only) - {row.name for row in rows}
+        if unknown:
+            raise ConfigError(
+                f"there is no row {min(unknown)!r} in these tables with contexts as on {self.contexts}; choose among "
+                f"{', '.join(row.name for row in rows)}."
+            )
+        return [row for row in rows if not self.only or row.name in self.only]
 
 
 @dataclass(frozen=True)

@@ -299,8 +299,8 @@ def _section(study: Study) -> str:
     lines += [_line(head), _line(["---"] * len(columns) + ["---:"] * (len(head) - len(columns)))]
     for entry, over in zip(study.entries, study.over_first(), strict=True):
         paper = [f"{entry.row.paper[k]:.2f}" if k in entry.row.paper else "" for k, n in PAPERS.items() if n in papers]
-        gain = "" if over is None else _with_spread(over.mean, over.spread, signed=True)
-        here = _with_spread(entry.mean, entry.spread)
+        gain = "" if over is None else with_spread(over.mean, over.spread, signed=True)
+        here = with_spread(entry.mean, entry.spread)
         lines.append(_line([*describe(entry), *paper, here, gain, f"{entry.reliance:.1f} %", str(len(entry.miou))]))
     return "\n".join([*lines, "", *_order(study)] if papers else lines)
 
@@ -328,7 +328,7 @@ def _order(study: Study) -> list[str]:
 
 
 def _turned(pair: Pair) -> str:
-    below = _with_spread(-pair.found.mean, pair.found.spread, signed=True)
+    below = with_spread(-pair.found.mean, pair.found.spread, signed=True)
     return f"- {pair.below.row.label}: {below} over {pair.above.row.label} (paper {-pair.paper:+.2f})"
 
 
@@ -364,7 +364,23 @@ def _references(row: AblationRow) -> tuple[str, ...]:
     return ("medium", "large") if reference is None else (reference,)
 
 
-def _with_spread(value: float, spread: float | None, *, signed: bool = False) -> str:
+def with_spread(value: float, spread: float | None, *, signed: bool = False) -> str:
+    """Format a figure with its spread.
+
+    Parameters
+    ----------
+    value : float
+        The figure.
+    spread : float or None
+        Its standard deviation, or None if there is one run.
+    signed : bool, optional
+        If True, the figure is a difference and has its sign.
+
+    Returns
+    -------
+    str
+        Two digits behind the point.
+    """
     words = f"{value:+.2f}" if signed else f"{value:.2f}"
     return words if spread is None else f"{words} ± {spread:.2f}"
 

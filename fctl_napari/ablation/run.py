@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
@@ -138,9 +138,38 @@ def checkpoint_of(table: Path, row: str, seed: int | None = None) -> Path:
     """
     for result in reversed(read_results(table)):
         if result.row == row and seed in (None, result.seed):
-            for file in (table.parent / ROWS / result.settings).glob("*.safetensors"):
-                return file
-    raise InputError(f"{table}: there is no trained network of {row} beside it; run fctl ablate run.")
+            with suppress(InputError):  # an older one may still be there
+                return network_of(table, result)
+    raise _no_network(table, row)
+
+
+def network_of(table: Path, result: Result) -> Path:
+    """Find the network that a result was measured on.
+
+    Parameters
+    ----------
+    table : Path
+        Path of the table that the result stands in, in the folder where it was written.
+    result : Result
+        The result.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+
+    Raises
+    ------
+    InputError
+        Its file is gone.
+    """
+    for file in (table.parent / ROWS / result.settings).glob("*.safetensors"):
+        return file
+    raise _no_network(table, result.row)
+
+
+def _no_network(table: Path, row: str) -> InputError:
+    return InputError(f"{table}: there is no trained network of {row} beside it; run fctl ablate run.")
 
 
 def to_results(request: AblationRequest, training: Training, figures: dict[str, Any]) -> list[Result]:
@@ -227,7 +256,7 @@ def _copy_known(table: Path, request: AblationRequest, plan: Plan) -> None:
 def _budget_key(request: AblationRequest) -> str:
     frozen = str(request.frozen_encoders)
     facts = (request.tables, request.recipe.name, request.contexts, request.base, frozen, request.device)
-    return json.dumps([*facts, request.minutes])
+    return json.dumps([*facts, request.minutes, *request.only])
 
 
 def _known_steps(request: AblationRequest) -> int | None:

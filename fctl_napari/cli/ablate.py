@@ -66,6 +66,10 @@ def run(
     holdout: Annotated[
         str | None, typer.Option(metavar="GROUP", help="The group of scenes that is measured, not trained on.")
     ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--row", metavar="NAME", help="Only this row (fctl ablate list names them); may be repeated."),
+    ] = None,
     contexts: Annotated[
         Contexts | None,
         typer.Option(help="Whose context sizes, in tiles.  [default: inria; deepglobe for the sample scene]"),
@@ -148,6 +152,7 @@ def run(
         precision=precision,
         scheduler=scheduler,
         workers=workers,
+        only=tuple(rows or ()),
     )
     with counting("Ablating") as report:
         written = run_ablation(request, report)

@@ -50,6 +50,7 @@ def test_what_cannot_be_run_is_one_sentence(fctl: Fctl, data: Path) -> None:
         ((), "name a group with --holdout"),
         (("--holdout", "c"), "no scene is of the group 'c'"),
         (("--holdout", "b", "--steps", 2, "--minutes", 1), "the budget is given twice"),
+        (("--holdout", "b", "--row", "table5-average", "--row", "table6-c"), "there is no row 'table6-c'"),
         (("--holdout", "b", "--weights", "w.pth", "--frozen-encoders", "b.safetensors"), "give one"),
         (("--holdout", "b", "--frozen-encoders", data / "none.safetensors"), "there is no such checkpoint"),
     ):
