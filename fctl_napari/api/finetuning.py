@@ -16,9 +16,9 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import Cancelled, CheckpointError, InputError
 from fctl_napari.finetuning.candidates import check_free, keep, roll_back
 from fctl_napari.finetuning.gate import WORDS, GateResult
-from fctl_napari.finetuning.request import finetune_request
-from fctl_napari.finetuning.run import start_finetune
-from fctl_napari.finetuning.unfinished import open_waiting
+from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
+from fctl_napari.finetuning.run import start_finetune, travelling
+from fctl_napari.finetuning.unfinished import find_cut, forget, open_waiting, remember
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.segmentation.store.result_paths import own_corrections
 
@@ -136,7 +136,7 @@ def finetune(
 
     Its parent stays as it is.
 
-    An interrupt stops it, and the same call with ``out`` resumes.
+    An interrupt stops it, and the same call resumes.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def finetune(
     checkpoint : Checkpoint, str, Path or None, optional
         The parent. None takes that of the map, or ``"earth"`` for an image.
     out : Path, str or None, optional
-        The new checkpoint. None is a free name beside the image.
+        The new checkpoint. None is a free name beside the image, or that of the same call if it was stopped.
     corrections : Corrections, Path, str or None, optional
         What was painted. None takes the corrections that lie beside the image.
     ground_truth : Path, str or None, optional
@@ -176,17 +176,22 @@ def finetune(
         raise InputError(f"{found.name}: is an array; write it to a file, and learn from the corrections of that.")
     usual = own_corrections(corrections_path(found.path, cache_folder), found.pyramid)
     given = corrections.path if isinstance(corrections, Corrections) else corrections
-    target = check_free(new_checkpoint(found.path, network.path) if out is None else Path(out).absolute())
-    request = finetune_request(
-        image=found.path,
-        checkpoint=str(network.path),
-        corrections=str(usual if given is None else given),
-        out=str(target),
-        truth=None if ground_truth is None else str(ground_truth),
-        value_range=found.pyramid.value_range,
-        bands=found.pyramid.bands,
-        **settings,
+    free = new_checkpoint(found.path, network.path) if out is None else Path(out).absolute()
+    request = travelling(
+        finetune_request(
+            image=found.path,
+            checkpoint=str(network.path),
+            corrections=str(usual if given is None else given),
+            out=str(check_free(free)),
+            truth=None if ground_truth is None else str(ground_truth),
+            value_range=found.pyramid.value_range,
+            bands=found.pyramid.bands,
+            **settings,
+        )
     )
+    if out is None:
+        request = _stopped(request) or request
+    remember(request)
     run = start_finetune(shared_engine(), request)
     try:
         with progress_bar(f"Fine-tuning {network.name}", progress) as report:
@@ -201,10 +206,19 @@ def finetune(
         run.wait()
         raise
     if event.error is not None:
+        forget(request.out)
         raise event.error
     if event.state == "cancelled":
-        raise Cancelled
-    return Candidate(target)
+        raise Cancelled(f"{request.out}: was stopped; the same call resumes.")
+    return Candidate(Path(request.out))
+
+
+def _stopped(request: FinetuneRequest) -> FinetuneRequest | None:
+    """Return the request of a run that was stopped and differs in nothing but its new checkpoint's name."""
+    for cut in find_cut([Path(request.out).parent], request.image):
+        if cut.request.model_copy(update={"out": request.out}) == request:
+            return cut.request
+    return None
 
 
 def _number(value: float | None) -> str:
