@@ -85,7 +85,7 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
 def stored(image: Image, out: Path) -> str:
     """Return the path of an image that the worker can open.
 
-    An array is written beside the result first.
+    An array is written beside the result first, unless that has been done.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def stored(image: Image, out: Path) -> str:
     Raises
     ------
     OutputError
-        The array cannot be written.
+        The array cannot be written, or another one lies there.
     """
     if image.path is not None:
         return image.path

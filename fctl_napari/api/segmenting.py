@@ -43,8 +43,7 @@ def segment(
 ) -> Map:
     """Segment an image tile by tile in a worker process.
 
-    What is done of an image with a file is kept: the same call resumes after an interrupt, and another region is added
-    to the same map.
+    What is done is kept: the same call resumes after an interrupt, and another region is added to the same map.
 
     Parameters
     ----------

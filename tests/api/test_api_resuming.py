@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fctl_napari as fctl
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import InputError, OutputError
 
 
 class Stop(Exception):
@@ -75,3 +75,25 @@ def test_a_call_that_fails_leaves_nothing_to_resume(scene: Path, network: Path, 
             scene, network, tmp_path / "new.safetensors", corrections=tmp_path / "none.ome.zarr", device="cpu"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_is_segmented_further_by_the_same_call(
+    pixels: np.ndarray, network: Path, segmented: fctl.Map, tmp_path: Path
+) -> None:
+    call = partial(fctl.segment, pixels, network, tmp_path / "array.ome.zarr", device="cpu", progress=False)
+    part = call(region=(0, 0, 128, 64)).done
+    assert 0 < part < 1
+    assert call(region=(0, 200, 128, 320)).done > part  # another region is added
+    whole = call()
+    assert np.array_equal(whole.read(), segmented.read())
+    assert call().done == 1
+
+
+def test_another_array_does_not_take_the_copy_of_the_first(pixels: np.ndarray, network: Path, tmp_path: Path) -> None:
+    out = tmp_path / "array.ome.zarr"
+    fctl.segment(pixels, network, out, region=(0, 0, 64, 64), device="cpu", progress=False)
+    other = pixels.copy()
+    other[-1, -1] ^= 1
+    for fresh in (False, True):
+        with pytest.raises(OutputError, match=r"array.image.ome.zarr: holds other px than this array; choose another"):
+            fctl.segment(other, network, out, fresh=fresh, device="cpu", progress=False)
