@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.api import html
+from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpoint
 from fctl_napari.api.locations import cache_folder, new_checkpoint
 from fctl_napari.api.maps import Map
-from fctl_napari.api.opening import ImageLike, as_image
+from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.api.running import LOOK_SECONDS, shared_engine
 from fctl_napari.correcting.corrections import Corrections
@@ -122,6 +123,7 @@ class Candidate:
         )
 
 
+@checked
 def finetune(
     image: ImageLike | Map,
     checkpoint: CheckpointLike | None = None,
@@ -166,12 +168,8 @@ def finetune(
     FctlError
         The image, the corrections, the network or a setting does not do; the sentence says what to do.
     """
-    if isinstance(image, Map):
-        if image.image is None:
-            raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
-        found, network = image.image, load_checkpoint(checkpoint or image.network())
-    else:
-        found, network = as_image(image), load_checkpoint(checkpoint or "earth")
+    found, known = image_and_map(image)
+    network = load_checkpoint(checkpoint or ("earth" if known is None else known.network()))
     if found.path is None:
         raise InputError(f"{found.name}: is an array; write it to a file, and learn from the corrections of that.")
     usual = own_corrections(corrections_path(found.path, cache_folder), found.pyramid)
