@@ -135,10 +135,10 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         if "source" not in ours or "complete" not in ours:
             raise taken
         if ours["complete"] and ours["source"] == identity and ours.get(KEY, {}) != described(source.validity):
-            raise OutputError(
-                f"{out}: was converted without the marks of px that hold no data ({source.validity_source}); choose "
-                "another name, or delete it first."
-            )
+            marks = f"without the marks of px that hold no data ({source.validity_source})"
+            if source.validity is None:
+                marks = "with marks of px that hold no data, of which this image has none"
+            raise OutputError(f"{out}: was converted {marks}; choose another name, or delete it first.")
         same = ours["source"] == identity and ours.get(KEY, {}) == described(source.validity)
         if same and identity["path"] is None and ours["complete"] and not same_pixels(open_omezarr(out), source):
             raise OutputError(f"{out}: holds other px than this array; choose another name, or delete it first.")
