@@ -220,9 +220,9 @@ def _identity(source: Pyramid) -> dict[str, Any]:
 
 def _changeable(source: Pyramid) -> dict[str, Any]:
     """Return what may change while the values stay as they are: settings for their display, and the position."""
-    place = source.georeference
+    located = source.georeference
     return {
-        "georeference": None if place is None else {"crs": place.crs, "transform": list(place.transform)},
+        "georeference": None if located is None else {"crs": located.crs, "transform": list(located.transform)},
         "value_range": None if source.value_range is None else list(source.value_range),
         "bands": None if source.bands is None else list(source.bands),
     }

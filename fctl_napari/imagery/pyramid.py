@@ -177,13 +177,16 @@ class Pyramid:
         chosen = self.bands or self._network_bands
         if chosen is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
             reason = self.unclear_bands or f"has {count_of(self.channels, 'channel')}"
-            raise InputError(f"{self._location}: {reason}; say which are red, green and blue with --bands R G B.")
+            raise InputError(
+                f"{self._location}: {reason}; say which are red, green and blue with --bands R G B (in Python: "
+                "bands=(R, G, B))."
+            )
         if self.dtype.kind not in "buif":
             raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")
         if self.value_range is None and self._ranges is None and self.dtype != np.uint8:
             raise InputError(
-                f"{self._location}: holds {self.dtype} values; state which become black and white with --range LO HI "
-                "(fctl info measures them)."
+                f"{self._location}: holds {self.dtype} values; state which become black and white with --range LO HI, "
+                "which fctl info measures (in Python: value_range=(LO, HI))."
             )
 
     def with_band_names(self, names: Sequence[str]) -> Pyramid:
