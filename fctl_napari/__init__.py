@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["exceptions"],
     submod_attrs={
         "api.checkpoints": ["Checkpoint", "load_checkpoint"],
         "api.correcting": ["corrections"],
@@ -25,3 +26,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "api.training": ["AblationTable", "ablate", "train"],
     },
 )
+# "from fctl_napari import *" is not to take the built-in open() from a program.
+__all__.remove("open")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fctl_napari.exceptions import InputError
 
@@ -155,12 +155,65 @@ class Window(NamedTuple):
         return slice(self.y0 - y0, self.y1 - y0), slice(self.x0 - x0, self.x1 - x0)
 
 
+def whole_numbers(window: Any) -> Window:
+    """Return what somebody gave as a window, whatever holds its four numbers.
+
+    Parameters
+    ----------
+    window : sequence of 4 int
+        (y0, x0, y1, x1) px: a tuple, a list or an array. Floats that are whole numbers do too.
+
+    Returns
+    -------
+    Window
+        The window, which may be empty or end before it starts.
+
+    Raises
+    ------
+    InputError
+        These are not four whole numbers.
+    """
+    try:
+        given = tuple(window)
+        y0, x0, y1, x1 = map(int, given)
+        if given == (y0, x0, y1, x1):
+            return Window(y0, x0, y1, x1)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    shown = " ".join(repr(window).split())[:60]
+    raise InputError(f"{shown} is no window; give (y0, x0, y1, x1) in whole px, with y0 < y1 and x0 < x1.")
+
+
+def require_window(window: Any) -> Window:
+    """Return what somebody gave as a window if it holds px.
+
+    Parameters
+    ----------
+    window : sequence of 4 int
+        (y0, x0, y1, x1) px, half open. It may reach outside the image.
+
+    Returns
+    -------
+    Window
+        The window.
+
+    Raises
+    ------
+    InputError
+        These are not four whole numbers, or the window holds no px.
+    """
+    found = whole_numbers(window)
+    if found.empty:
+        raise InputError(f"window {tuple(found)} holds no px; give (y0, x0, y1, x1) with y0 < y1 and x0 < x1.")
+    return found
+
+
 def require_region(region: IntWindow | None, shape: tuple[int, int], name: object = None) -> Window:
     """Cut a region to an image.
 
     Parameters
     ----------
-    region : tuple of 4 int or None
+    region : sequence of 4 int or None
         (y0, x0, y1, x1) px. None means the whole image.
     shape : tuple of 2 int
         (height, width) of the image, px.
@@ -175,11 +228,12 @@ def require_region(region: IntWindow | None, shape: tuple[int, int], name: objec
     Raises
     ------
     InputError
-        The region holds no pixel of the image.
+        The region holds no pixel of the image, or is none.
     """
-    inside = Window.of_image(shape) if region is None else Window(*region).clip(shape)
+    asked = Window.of_image(shape) if region is None else whole_numbers(region)
+    inside = asked.clip(shape)
     if inside.empty:
-        numbers = " ".join(map(str, region or shape))
+        numbers = " ".join(map(str, asked))
         raise InputError(
             f"{'' if name is None else f'{name}: '}region {numbers} holds no pixel of the {shape[0]} x {shape[1]} px "
             "image (height x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."

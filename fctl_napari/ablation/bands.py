@@ -54,7 +54,7 @@ def band_rows(bands: Sequence[Band]) -> list[AblationRow]:
     if len(bands) < 2:
         raise ConfigError(
             "an ablation by band needs a network that states its bands; set network.bands, for example "
-            '--set network.bands=\'["red", "green", "blue", "nir"]\'.'
+            '--set network.bands=\'["red", "green", "blue", "nir"]\' (in Python: settings).'
         )
     names = [str(name) for name in canonical_names([band.name for band in bands])]
     bands = [band.model_copy(update={"name": name}) for band, name in zip(bands, names, strict=True)]

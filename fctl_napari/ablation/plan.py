@@ -213,7 +213,10 @@ def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
     scenes, table = open_scenes(request.recipe.data, folder)
     part = next((part for part in ("test", "val") if any(getattr(scene, part) for scene in scenes)), None)
     if part is None:
-        raise InputError("nothing is held out to be measured; name a group with --holdout, or give test regions.")
+        raise InputError(
+            'nothing is held out to be measured; name a group with --holdout (in Python: settings={"data.holdout": '
+            "GROUP}), or give test regions."
+        )
     data = {scene.name: scene_digest(scene) for scene in scenes}
     rows = request.rows()
     frozen = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fctl_napari.api import html
+from fctl_napari.api.checked import checked
 from fctl_napari.evaluation.domain import domain_facts
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card, resolve_checkpoint
@@ -82,6 +83,7 @@ CheckpointLike = Checkpoint | Path | str
 """A checkpoint, the name of a built-in one, or a file."""
 
 
+@checked
 def load_checkpoint(name: CheckpointLike) -> Checkpoint:
     """Open a checkpoint: its card is read, its weights are not.
 

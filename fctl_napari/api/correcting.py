@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import Checkpoint
 from fctl_napari.api.locations import cache_folder
 from fctl_napari.api.maps import Map
-from fctl_napari.api.opening import ImageLike, as_image
+from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.naming import corrections_path
@@ -15,6 +16,7 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.result_paths import own_corrections
 
 
+@checked
 def corrections(
     image: ImageLike | Map,
     path: Path | str | None = None,
@@ -62,12 +64,8 @@ def corrections(
     >>> stroke.window
     (800, 2800, 820, 2830)
     """
-    if isinstance(image, Map):
-        classes = classes or image
-        if image.image is None:
-            raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
-        image = image.image
-    found = as_image(image)
+    found, known = image_and_map(image)
+    classes = classes or known
     if path is None and found.path is None:
         raise InputError(f"{found.name}: is an array, and has no folder to keep corrections in; name one with path.")
     where = (

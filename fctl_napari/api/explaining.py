@@ -6,10 +6,10 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
 from fctl_napari.api.maps import Map
-from fctl_napari.api.opening import ImageLike, as_image
-from fctl_napari.exceptions import InputError
+from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.segmentation.jobs.explanation import TileExplanation
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -48,6 +48,7 @@ class Explanation:
         """Mean weight of each context in the fusion of the tile (MCF)."""
         return {context.name: float(context.weight.mean()) for context in self.explained.contexts}
 
+    @checked
     def figure(
         self,
         *,
@@ -85,6 +86,7 @@ class Explanation:
         return file.getvalue()
 
 
+@checked
 def explain(
     image: ImageLike | Map,
     pixel: tuple[float, float],
@@ -141,12 +143,8 @@ def explain(
     """
     from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
 
-    if isinstance(image, Map):
-        if image.image is None:
-            raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
-        found, network = image.image, checkpoint or image.network()
-    else:
-        found, network = as_image(image), checkpoint or "earth"
+    found, known = image_and_map(image)
+    network = checkpoint or ("earth" if known is None else known.network())
     explained = explain_pixel(
         found.pyramid,
         load_checkpoint(network).path,

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from fctl_napari.api.checked import AnyWindow, checked
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.provenance import Provenance, check_provenance_path
+from fctl_napari.exceptions import InputError
 from fctl_napari.exporting.export import export as write
 from fctl_napari.exporting.extract import Exportable
 from fctl_napari.exporting.losses import ExportLosses
 
-if TYPE_CHECKING:
-    from fctl_napari.windows import IntWindow
 
-
+@checked
 def export(
     source: Map | Corrections | Path | str,
     out: Path | str,
     *,
     kind: Literal["coco", "geojson", "provenance"] | None = None,
-    region: IntWindow | None = None,
+    region: AnyWindow | None = None,
     simplify: float | None = None,
     min_area: int = 0,
     losses: ExportLosses | None = None,
@@ -76,7 +76,9 @@ def export(
         check_provenance_path(out)
     chosen = Map(source) if isinstance(source, Path | str) else source
     shown: Exportable = chosen if isinstance(chosen, Corrections) else chosen.source
-    if kind == "provenance" and isinstance(chosen, Map):
+    if kind == "provenance":
+        if isinstance(chosen, Corrections):
+            raise InputError(f"{chosen.path}: holds corrections, and provenance is of a map; give the map.")
         shown = Provenance(chosen.source)
     with progress_bar("Exporting", progress) as report:
         return write(

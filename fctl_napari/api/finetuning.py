@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.api import html
+from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpoint
 from fctl_napari.api.locations import cache_folder, new_checkpoint
 from fctl_napari.api.maps import Map
-from fctl_napari.api.opening import ImageLike, as_image
+from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.api.running import LOOK_SECONDS, shared_engine
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import Cancelled, CheckpointError, InputError
 from fctl_napari.finetuning.candidates import check_free, keep, roll_back
 from fctl_napari.finetuning.gate import WORDS, GateResult
-from fctl_napari.finetuning.request import finetune_request
-from fctl_napari.finetuning.run import start_finetune
-from fctl_napari.finetuning.unfinished import open_waiting
+from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
+from fctl_napari.finetuning.run import start_finetune, travelling
+from fctl_napari.finetuning.unfinished import find_cut, forget, open_waiting, remember
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.segmentation.store.result_paths import own_corrections
 
@@ -122,6 +123,7 @@ class Candidate:
         )
 
 
+@checked
 def finetune(
     image: ImageLike | Map,
     checkpoint: CheckpointLike | None = None,
@@ -136,7 +138,7 @@ def finetune(
 
     Its parent stays as it is.
 
-    An interrupt stops it, and the same call with ``out`` resumes.
+    An interrupt stops it, and the same call resumes.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def finetune(
     checkpoint : Checkpoint, str, Path or None, optional
         The parent. None takes that of the map, or ``"earth"`` for an image.
     out : Path, str or None, optional
-        The new checkpoint. None is a free name beside the image.
+        The new checkpoint. None is a free name beside the image, or that of the same call if it was stopped.
     corrections : Corrections, Path, str or None, optional
         What was painted. None takes the corrections that lie beside the image.
     ground_truth : Path, str or None, optional
@@ -166,27 +168,28 @@ def finetune(
     FctlError
         The image, the corrections, the network or a setting does not do; the sentence says what to do.
     """
-    if isinstance(image, Map):
-        if image.image is None:
-            raise InputError(f"{image.path}: its image is not where it was; give the image itself.")
-        found, network = image.image, load_checkpoint(checkpoint or image.network())
-    else:
-        found, network = as_image(image), load_checkpoint(checkpoint or "earth")
+    found, known = image_and_map(image)
+    network = load_checkpoint(checkpoint or ("earth" if known is None else known.network()))
     if found.path is None:
         raise InputError(f"{found.name}: is an array; write it to a file, and learn from the corrections of that.")
     usual = own_corrections(corrections_path(found.path, cache_folder), found.pyramid)
     given = corrections.path if isinstance(corrections, Corrections) else corrections
-    target = check_free(new_checkpoint(found.path, network.path) if out is None else Path(out).absolute())
-    request = finetune_request(
-        image=found.path,
-        checkpoint=str(network.path),
-        corrections=str(usual if given is None else given),
-        out=str(target),
-        truth=None if ground_truth is None else str(ground_truth),
-        value_range=found.pyramid.value_range,
-        bands=found.pyramid.bands,
-        **settings,
+    free = new_checkpoint(found.path, network.path) if out is None else Path(out).absolute()
+    request = travelling(
+        finetune_request(
+            image=found.path,
+            checkpoint=str(network.path),
+            corrections=str(usual if given is None else given),
+            out=str(check_free(free)),
+            truth=None if ground_truth is None else str(ground_truth),
+            value_range=found.pyramid.value_range,
+            bands=found.pyramid.bands,
+            **settings,
+        )
     )
+    if out is None:
+        request = _stopped(request) or request
+    remember(request)
     run = start_finetune(shared_engine(), request)
     try:
         with progress_bar(f"Fine-tuning {network.name}", progress) as report:
@@ -201,10 +204,19 @@ def finetune(
         run.wait()
         raise
     if event.error is not None:
+        forget(request.out)
         raise event.error
     if event.state == "cancelled":
-        raise Cancelled
-    return Candidate(target)
+        raise Cancelled(f"{request.out}: was stopped; the same call resumes.")
+    return Candidate(Path(request.out))
+
+
+def _stopped(request: FinetuneRequest) -> FinetuneRequest | None:
+    """Return the request of a run that was stopped and differs in nothing but its new checkpoint's name."""
+    for cut in find_cut([Path(request.out).parent], request.image):
+        if cut.request.model_copy(update={"out": request.out}) == request:
+            return cut.request
+    return None
 
 
 def _number(value: float | None) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import copy as copies
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.api import html
-from fctl_napari.api.lazy_array import WindowedArray, georeferenced, require_small
-from fctl_napari.exceptions import FctlError
+from fctl_napari.api.checked import AnyWindow, Count, checked
+from fctl_napari.api.lazy_array import WindowedArray, georeferenced, in_memory, require_small
+from fctl_napari.exceptions import FctlError, InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.ground_size import ground_size, length_words
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.validity import Validity
 from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Side of a chunk of lazy arrays, px."""
+
+SHOWN = ("value_range", "bands", "band_names", "unclear_bands")
+"""Attributes of a pyramid that may have been stated when it was opened."""
 
 
 class Image:
@@ -63,7 +76,8 @@ class Image:
         found = self.pyramid.georeference
         return None if found is None else found.crs
 
-    def read(self, window: IntWindow | None = None, *, side: int | None = None) -> NDArray[np.uint8]:
+    @checked
+    def read(self, window: AnyWindow | None = None, *, side: Count | None = None) -> NDArray[np.uint8]:
         """Read a part as RGB, as networks see it.
 
         Parameters
@@ -81,7 +95,7 @@ class Image:
         Raises
         ------
         InputError
-            There are too many px for one array, bands or range are not known, or the file is damaged.
+            The window holds no px or too many for one array, bands or range are not known, or the file is damaged.
         """
         y0, x0, y1, x1 = window = window or (0, 0, *self.shape)
         longest = max(y1 - y0, x1 - x0)
@@ -92,6 +106,7 @@ class Image:
         square = self.pyramid.read_resized((y0, x0, y0 + longest, x0 + longest), side)
         return square[:height, :width]
 
+    @checked
     def to_xarray(self, level: int = 0) -> xarray.DataArray:
         """Return the image as an array of xarray that is read where it is computed.
 
@@ -108,16 +123,29 @@ class Image:
         Raises
         ------
         InputError
-            xarray or rioxarray is not installed.
+            There is no such level, or xarray or rioxarray is not installed.
         """
-        pyramid, stored = self.pyramid, self.pyramid.levels[level]
-        array = WindowedArray(lambda window: pyramid.read_native(window, level), stored.shape, pyramid.dtype)
+        pyramid, last = self.pyramid, len(self.pyramid.levels) - 1
+        if not 0 <= level <= last:
+            raise InputError(f"{self.name}: has no level {level}; give {f'0 to {last}' if last else '0'}.")
+        array = WindowedArray(partial(_read_level, self, level), pyramid.levels[level].shape, pyramid.dtype)
         on_ground = pyramid.georeference if level == 0 else None
         return georeferenced(array.lazy(CHUNK), ("y", "x", "band"), self.name, on_ground)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the image as RGB, uint8 [y, x, 3]."""
-        return np.asarray(self.read(), dtype=dtype)
+        return in_memory(self.read, dtype, copy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what another process opens it by: its file, or the array itself."""
+        pyramid = self.pyramid
+        shown = {name: getattr(pyramid, name) for name in SHOWN}
+        if pyramid.path is not None:
+            path = pyramid.path if is_url(pyramid.path) else str(Path(pyramid.path).absolute())
+            return _of_file, (path, shown)
+        validity = pyramid.validity
+        first = None if validity is None else Validity(validity.masks[:1], validity.source)
+        return _of_array, (pyramid.levels[0], pyramid.name, pyramid.georeference, first, shown)
 
     def _facts(self) -> dict[str, str]:
         """Return what is known of the image, by name."""
@@ -143,3 +171,27 @@ class Image:
         except FctlError as error:  # bands or range are to be stated
             seen = html.sentence(str(error))
         return html.block(self.name, html.facts(self._facts()), seen)
+
+
+def _read_level(image: Image, level: int, window: IntWindow) -> NDArray[Any]:
+    return image.pyramid.read_native(window, level)
+
+
+def _of_file(path: str, shown: dict[str, Any]) -> Image:
+    """Open an image again as another process had opened it."""
+    return Image(_with(open_image(path), shown))
+
+
+def _of_array(
+    level: Level, name: str, georeference: Georeference | None, validity: Validity | None, shown: dict[str, Any]
+) -> Image:
+    """Make an image of the array of another process."""
+    return Image(_with(pyramid_from_array(level, name=name, georeference=georeference, validity=validity), shown))
+
+
+def _with(pyramid: Pyramid, shown: dict[str, Any]) -> Pyramid:
+    """Return an image with the attributes of ``SHOWN``."""
+    found = copies.copy(pyramid)
+    for name, value in shown.items():
+        setattr(found, name, value)
+    return found

@@ -63,7 +63,8 @@ class WindowedArray:
         import dask.array
 
         chunks = (chunk, chunk, *self.shape[2:])
-        found: dask.array.Array = dask.array.from_array(self, chunks=chunks, meta=np.empty(0, self.dtype))
+        # A name of its own: the map may be painted on between two arrays of it.
+        found: dask.array.Array = dask.array.from_array(self, chunks=chunks, name=False, meta=np.empty(0, self.dtype))
         return found
 
 
@@ -99,6 +100,33 @@ def require_small(what: str, shape: tuple[int, int]) -> None:
             f"{what}: has {shape[0]} x {shape[1]} px, too many for one array; read windows of it, or take to_xarray(), "
             "which is lazy."
         )
+
+
+def in_memory(values: Callable[[], NDArray[Any]], dtype: Any, copy: bool | None) -> NDArray[Any]:
+    """Read values for ``np.asarray``.
+
+    Parameters
+    ----------
+    values : callable
+        Function that reads them.
+    dtype : dtype or None
+        Type of the result. None is that of the values.
+    copy : bool or None
+        As NumPy asks for it.
+
+    Returns
+    -------
+    ndarray
+        The values.
+
+    Raises
+    ------
+    ValueError
+        No copy is allowed: what lies on disk has to be read.
+    """
+    if copy is False:
+        raise ValueError("it lies on disk and is read: it cannot become an array without a copy")
+    return np.asarray(values(), dtype=dtype)
 
 
 def georeferenced(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.api import html
+from fctl_napari.api.checked import AnyWindow, checked
 from fctl_napari.api.checkpoints import Checkpoint
 from fctl_napari.api.image import Image
-from fctl_napari.api.lazy_array import WindowedArray, georeferenced, require_small
+from fctl_napari.api.lazy_array import WindowedArray, georeferenced, in_memory, require_small
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.correcting.chosen_map import chosen_map
 from fctl_napari.correcting.final_map import FinalMap
@@ -30,8 +32,6 @@ from fctl_napari.segmentation.store.store import Segmentation
 if TYPE_CHECKING:
     import geopandas
     import xarray
-
-    from fctl_napari.windows import IntWindow
 
 OPACITY = 0.6
 """Opacity of the classes over the image in pictures."""
@@ -66,8 +66,10 @@ class Map:
         There is no segmentation at the path, or the corrections are missing, damaged, or of another image.
     """
 
+    @checked
     def __init__(self, path: Path | str, *, raw: bool = False, corrections: Path | str | None = None) -> None:
         self._store = Segmentation.open(path)
+        self._raw, self._corrections = raw, corrections
         self.path = self._store.path
         self.source, self.notes = chosen_map(
             self._store, raw=raw, corrections=None if corrections is None else Path(corrections)
@@ -97,6 +99,22 @@ class Map:
     def corrected(self) -> bool:
         """True if corrections are part of it."""
         return isinstance(self.source, FinalMap)
+
+    def is_corrected_by(self, corrections: Path | str) -> bool:
+        """Return whether these corrections are part of it.
+
+        Parameters
+        ----------
+        corrections : Path or str
+            Folder of corrections.
+
+        Returns
+        -------
+        bool
+            True if they are.
+        """
+        own = self.source.corrections.path if isinstance(self.source, FinalMap) else None
+        return own is not None and own.resolve() == Path(corrections).resolve()
 
     @property
     def prediction(self) -> Map:
@@ -136,7 +154,8 @@ class Map:
         except FctlError:
             return None
 
-    def read(self, window: IntWindow | None = None) -> NDArray[np.uint8]:
+    @checked
+    def read(self, window: AnyWindow | None = None) -> NDArray[np.uint8]:
         """Read the classes of a part.
 
         Parameters
@@ -152,13 +171,14 @@ class Map:
         Raises
         ------
         InputError
-            There are too many px for one array, or the file is damaged.
+            The window holds no px or too many for one array, or the file is damaged.
         """
         y0, x0, y1, x1 = window = window or (0, 0, *self.shape)
         require_small(self.path.name, (y1 - y0, x1 - x0))
         return self.source.labels.read(window) - np.uint8(1)  # 0 is no class, and becomes 255
 
-    def confidence(self, window: IntWindow | None = None) -> NDArray[np.float32]:
+    @checked
+    def confidence(self, window: AnyWindow | None = None) -> NDArray[np.float32]:
         """Read the network's confidence in a part.
 
         Parameters
@@ -174,7 +194,7 @@ class Map:
         Raises
         ------
         InputError
-            There are too many px for one array, or the file is damaged.
+            The window holds no px or too many for one array, or the file is damaged.
         """
         y0, x0, y1, x1 = window = window or (0, 0, *self.shape)
         require_small(self.path.name, (y1 - y0, x1 - x0))
@@ -182,6 +202,7 @@ class Map:
         found: NDArray[np.float32] = np.where(stored > 0, stored / np.float32(255), np.float32(np.nan))
         return found
 
+    @checked
     def areas(self, *, progress: Shown = True) -> ClassAreas:
         """Measure the classes, in px and on the ground.
 
@@ -209,8 +230,9 @@ class Map:
         Returns
         -------
         xarray.DataArray of uint8 [y, x]
-            Index of the class, 255 where there is none (``_FillValue``). The names stand in ``attrs["classes"]``, the
-            place on the ground in ``.rio.crs`` and ``.rio.transform()``.
+            Index of the class, 255 where there is none (``_FillValue``). The names stand in ``attrs["classes"]`` as a
+            JSON list, the place on the ground in ``.rio.crs`` and ``.rio.transform()``. netCDF 3 has no unsigned
+            bytes: ``to_netcdf`` needs ``encoding={array.name: {"dtype": "int16"}}`` for it.
 
         Raises
         ------
@@ -219,12 +241,13 @@ class Map:
         """
         array = WindowedArray(self.read, self.shape, np.dtype(np.uint8)).lazy(self.source.labels.chunk)
         found = georeferenced(array, ("y", "x"), self.path.name, self.source.georeference)
-        found.attrs |= {"classes": list(self.classes.names), "_FillValue": IGNORE}
+        found.attrs |= {"classes": json.dumps(self.classes.names), "_FillValue": IGNORE}
         return found
 
+    @checked
     def to_geopandas(
         self,
-        region: IntWindow | None = None,
+        region: AnyWindow | None = None,
         *,
         simplify: float | None = None,
         min_area: int = 0,
@@ -274,7 +297,12 @@ class Map:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the classes, uint8 [y, x], 255 where there is none."""
-        return np.asarray(self.read(), dtype=dtype)
+        return in_memory(self.read, dtype, copy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what another process opens it by: its folder, and the corrections that were named."""
+        named = None if self._corrections is None else str(Path(self._corrections).absolute())
+        return partial(Map, raw=self._raw, corrections=named), (str(self.path.absolute()),)
 
     def _facts(self) -> dict[str, str]:
         """Return what is known of the map, by name."""

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fctl_napari.api import html
+from fctl_napari.api.checked import AnyWindow, Count, checked
+from fctl_napari.api.ground_truths import GroundTruthLike, ground_truth_of
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.correcting.chosen_map import WITHOUT
+from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.error_regions import Region, Regions, find_errors, find_uncertain, order
 from fctl_napari.evaluation.evaluation import BOUNDARY_PX, Evaluation
 from fctl_napari.evaluation.evaluation import evaluate as score
-from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
 from fctl_napari.exceptions import InputError
 from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from fctl_napari.windows import IntWindow
 
 MapLike = Map | Path | str
 
@@ -154,13 +155,14 @@ class Errors:
         return html.block(repr(self)[1:-1], html.table(header, self._rows()))
 
 
+@checked
 def evaluate(
     source: MapLike,
-    ground_truth: Path | str,
+    ground_truth: GroundTruthLike,
     *,
-    region: IntWindow | None = None,
+    region: AnyWindow | None = None,
     mapping: Path | str | None = None,
-    boundary_px: int | None = BOUNDARY_PX,
+    boundary_px: Count | None = BOUNDARY_PX,
     progress: Shown = True,
 ) -> Figures:
     """Compare a map with its ground truth.
@@ -169,8 +171,9 @@ def evaluate(
     ----------
     source : Map, Path or str
         The map; ``map.prediction`` is the network alone.
-    ground_truth : Path or str
-        PNG or TIFF of class indices (255 ignored) or the classes' colors, an OME-Zarr label, or polygons.
+    ground_truth : Path, str, Map, Corrections or array
+        PNG or TIFF of class indices (255 ignored) or the classes' colors, an OME-Zarr label, polygons; another map of
+        the same image, its corrections; or an array of class indices [y, x].
     region : tuple of 4 int or None, optional
         (y0, x0, y1, x1) px: only this part.
     mapping : Path, str or None, optional
@@ -200,17 +203,23 @@ def evaluate(
     True
     """
     chosen = source if isinstance(source, Map) else Map(source)
-    there, notes = open_ground_truth_of(chosen.source, Path(ground_truth), None if mapping is None else Path(mapping))
+    said = chosen.notes
+    if isinstance(ground_truth, Corrections):
+        ground_truth = ground_truth.path
+    if isinstance(ground_truth, Path | str) and chosen.is_corrected_by(ground_truth):
+        chosen, said = chosen.prediction, [WITHOUT]
+    there, notes = ground_truth_of(chosen.source, ground_truth, mapping)
     with progress_bar("Comparing", progress) as report:
         found = score(chosen.source, there, region, boundary_px=boundary_px, progress=report)
-    return Figures(found, chosen.path.name, [*chosen.notes, *notes])
+    return Figures(found, chosen.path.name, [*said, *notes])
 
 
+@checked
 def errors(
     source: MapLike,
-    ground_truth: Path | str | None = None,
+    ground_truth: GroundTruthLike | None = None,
     *,
-    region: IntWindow | None = None,
+    region: AnyWindow | None = None,
     by: Literal["size", "confidence", "class"] = "size",
     measure: Literal["confidence", "entropy", "margin"] = "confidence",
     mapping: Path | str | None = None,
@@ -222,7 +231,7 @@ def errors(
     ----------
     source : Map, Path or str
         The map, whose prediction is looked at.
-    ground_truth : Path, str or None, optional
+    ground_truth : Path, str, Map, Corrections, array or None, optional
         As for ``fctl.evaluate``. None looks for doubts.
     region : tuple of 4 int or None, optional
         (y0, x0, y1, x1) px: only this part.
@@ -263,7 +272,7 @@ def errors(
         if ground_truth is None:
             found = find_uncertain(store, region, measure=measure, progress=report)
         else:
-            there, _ = open_ground_truth_of(store, Path(ground_truth), None if mapping is None else Path(mapping))
+            there, _ = ground_truth_of(store, ground_truth, mapping)
             found = find_errors(store, there, region, progress=report)
     ordered = Regions(order(found, by), found=found.found, small=found.small, pixels=found.pixels)
     return Errors(ordered, chosen, with_ground_truth=ground_truth is not None)

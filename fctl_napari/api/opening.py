@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-import numpy as np
+from pydantic import SkipValidation
 
+from fctl_napari.api.arrays import pyramid_of
+from fctl_napari.api.checked import checked
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
-from fctl_napari.correcting.correction_store import is_corrections
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.array_pyramid import pyramid_from_array
-from fctl_napari.imagery.band_names import band_names_in, rgb_in
-from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.band_names import Bands
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import write_sample
-from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store import ATTRIBUTE
 
-if TYPE_CHECKING:
-    from fctl_napari.imagery.band_names import Bands
-
-ImageLike = Image | str | Path | Any
+ImageLike = Annotated[Image | str | Path | Any, SkipValidation]
 """An image, its path or address, or an array: of NumPy, dask or xarray, [y, x] or [y, x, band]."""
 
 
+@checked
 def open(
     source: ImageLike,
     *,
@@ -38,13 +36,14 @@ def open(
 
     Parameters
     ----------
-    source : str, Path or array
+    source : str, Path, Image or array
         A file, a folder or an address in any format that is read (see ``docs/formats.md``), a segmentation's or
-        corrections' folder, or an array [y, x] or [y, x, band] of NumPy, dask or xarray. Of an array of xarray the CRS
-        and the transform are taken that rioxarray knows, and its axes may have any order.
+        corrections' folder, or an array [y, x] or [y, x, band] of NumPy, dask or xarray. Masked px of it hold no data.
+        Of an array of xarray the coordinates, and the CRS and the nodata value that rioxarray knows are taken, and its
+        axes may have any order. An image that is open is opened with other bands or another range of values.
     value_range : tuple of 2 float or None, optional
         (low, high) values that become 0 and 255. It is needed for data that is not uint8.
-    bands : sequence or None, optional
+    bands : tuple of 3 int, sequence of str or None, optional
         Indices of the red, green and blue bands, from 0; or the names of all bands in their order.
     name : str or None, optional
         Name of an array.
@@ -67,24 +66,32 @@ def open(
     >>> image.shape
     (600, 800)
     """
-    if isinstance(source, Image):
+    if isinstance(source, Map | Corrections):
         return source
     if isinstance(source, str | Path):
-        folder = Path(source)
-        if folder.is_dir() and is_corrections(folder):
-            return Corrections.open(folder)
-        if folder.is_dir():
-            with suppress(InputError):  # then it is an image
-                Segmentation.open(folder)
-                return Map(folder)
+        kind = _kind(Path(source))
+        if kind == "corrections":
+            return Corrections.open(source)
+        if kind == "segmentation":
+            return Map(source)
         return Image(open_image(source, value_range=value_range, bands=bands))
-    values, georeference = _plain(source)
-    named = name or str(getattr(source, "name", None) or "image")
-    names, colors = band_names_in(bands), rgb_in(bands)
-    pyramid = pyramid_from_array(values, name=named, value_range=value_range, bands=colors, georeference=georeference)
-    return Image(pyramid if names is None else pyramid.with_band_names(names))
+    pyramid = source.pyramid if isinstance(source, Image) else pyramid_of(source, name)
+    return Image(pyramid.with_display(value_range, bands))
 
 
+def _kind(folder: Path) -> str | None:
+    """Return what a folder says that it is: corrections, a segmentation, or something else."""
+    try:
+        facts = LabelPyramid.open(folder).attributes.get(ATTRIBUTE) if folder.is_dir() else None
+    except InputError:
+        return None
+    if not isinstance(facts, Mapping):
+        return None
+    kind = facts.get("kind", "segmentation" if facts.get("complete") else None)  # earlier versions named no kind
+    return None if kind is None else str(kind)
+
+
+@checked
 def sample(folder: Path | str) -> Image:
     """Write the sample scene into a folder, unless it is there, and open it.
 
@@ -115,13 +122,15 @@ def sample(folder: Path | str) -> Image:
     return Image(open_image(path if path.is_dir() else write_sample(path)))
 
 
-def as_image(source: ImageLike, **how: Any) -> Image:
+def as_image(source: ImageLike, *, or_map: bool = False, **how: Any) -> Image:
     """Return an image for what a function was given.
 
     Parameters
     ----------
     source : Image, str, Path or array
         An image, or what ``open`` makes one of.
+    or_map : bool, optional
+        If True, the function takes an open map too, and the sentence of the error says so.
     **how : object
         Further arguments of ``open``.
 
@@ -133,29 +142,39 @@ def as_image(source: ImageLike, **how: Any) -> Image:
     Raises
     ------
     InputError
-        It is missing, damaged, or no image.
+        It is missing, damaged, or a map or corrections.
     """
     found = open(source, **how)
-    if not isinstance(found, Image):
-        raise InputError(f"{found.path}: is no image; give the image that it is of.")
-    return found
+    if isinstance(found, Image):
+        return found
+    kind, facts = ("is a map", found.source.facts) if isinstance(found, Map) else ("holds corrections", found.facts)
+    its = facts["image"]["path"]
+    other = ", or what fctl.open makes of it" if or_map and isinstance(found, Map) else ""
+    raise InputError(f"{found.path}: {kind}, not an image; give its image{f', {its}' if its else ''}{other}.")
 
 
-def _plain(source: Any) -> tuple[Any, Georeference | None]:
-    """Return an array [y, x] or [y, x, band], and its place on the ground if it knows one."""
-    dims = getattr(source, "dims", None)
-    if dims is None or not hasattr(source, "coords"):
-        return (source if hasattr(source, "dtype") else np.asarray(source)), None
-    names = [name for name in dims if name in ("y", "x")]
-    others = [name for name in dims if name not in ("y", "x")]
-    if len(names) != 2 or len(others) > 1:
-        raise InputError(
-            f"{source.name or 'array'}: has the axes {', '.join(map(str, dims))}; name them y, x and band."
-        )
-    georeference = None
-    spatial = getattr(source, "rio", None)
-    if spatial is not None and spatial.crs is not None:
-        a, b, c, d, e, f = tuple(spatial.transform())[:6]
-        code = spatial.crs.to_epsg()
-        georeference = Georeference(spatial.crs.to_wkt() if code is None else f"EPSG:{code}", (a, b, c, d, e, f))
-    return source.transpose("y", "x", *others).data, georeference
+def image_and_map(source: ImageLike | Map) -> tuple[Image, Map | None]:
+    """Return the image for what a function was given, and the map if it was one.
+
+    Parameters
+    ----------
+    source : Image, Map, str, Path or array
+        A map, or what ``open`` makes an image of.
+
+    Returns
+    -------
+    image : Image
+        The image, or that of the map.
+    map : Map or None
+        The map.
+
+    Raises
+    ------
+    InputError
+        The image is missing, damaged, or a path of a map or of corrections.
+    """
+    if not isinstance(source, Map):
+        return as_image(source, or_map=True), None
+    if source.image is None:
+        raise InputError(f"{source.path}: its image is not where it was; give the image itself.")
+    return source.image, source

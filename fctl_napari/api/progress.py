@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fctl_napari.progress import Progress, no_progress
 
-Shown = bool | Progress
+Shown = bool | Callable[[int, int], None]
 """True shows a bar where somebody sees it, False shows nothing, and a function takes the counts itself."""
 
 

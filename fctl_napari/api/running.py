@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fctl_napari.api.image import Image
 from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.exceptions import Cancelled
 from fctl_napari.imagery.convert import convert
 from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 
@@ -60,7 +61,7 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
     Raises
     ------
     FctlError
-        The run failed.
+        The run failed, or was stopped.
     """
     under_way = shared_engine(scheduler).start(request)
     try:
@@ -76,13 +77,15 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
         raise
     if event.error is not None:
         raise event.error
+    if event.state == "cancelled":
+        raise Cancelled(f"{request.out}: was stopped; the same call resumes.")
     return event
 
 
 def stored(image: Image, out: Path) -> str:
     """Return the path of an image that the worker can open.
 
-    An array is written beside the result first.
+    An array is written beside the result first, unless that has been done.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def stored(image: Image, out: Path) -> str:
     Raises
     ------
     OutputError
-        The array cannot be written.
+        The array cannot be written, or another one lies there.
     """
     if image.path is not None:
         return image.path

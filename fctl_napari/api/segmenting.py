@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from fctl_napari.api.checked import AnyWindow, checked
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
 from fctl_napari.api.locations import result_path
 from fctl_napari.api.maps import Map
@@ -12,23 +12,21 @@ from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown
 from fctl_napari.api.running import run, stored
 from fctl_napari.exceptions import InputError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.inference.network_image import check_image_options
 from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, MERGE, PRECISION, Merge
 from fctl_napari.segmentation.jobs.refining import image_of
 from fctl_napari.segmentation.store.result_paths import own_path
 
-if TYPE_CHECKING:
-    from fctl_napari.imagery.band_names import Bands
-    from fctl_napari.windows import IntWindow
 
-
+@checked
 def segment(
     image: ImageLike,
     checkpoint: CheckpointLike = "earth",
     out: Path | str | None = None,
     *,
-    region: IntWindow | None = None,
+    region: AnyWindow | None = None,
     maps: bool = False,
     merge: Merge = MERGE.default,
     value_range: tuple[float, float] | None = None,
@@ -43,8 +41,7 @@ def segment(
 ) -> Map:
     """Segment an image tile by tile in a worker process.
 
-    What is done of an image with a file is kept: the same call resumes after an interrupt, and another region is added
-    to the same map.
+    What is done is kept: the same call resumes after an interrupt, and another region is added to the same map.
 
     Parameters
     ----------
@@ -126,15 +123,19 @@ def segment(
     return Map(target)
 
 
+@checked
 def refine(
     source: Map | Path | str,
     refiner: CheckpointLike,
     out: Path | str,
     *,
-    region: IntWindow | None = None,
-    progress: Shown = True,
+    region: AnyWindow | None = None,
+    device: str = DEVICE.default,
+    precision: str = PRECISION.default,
+    batch: int | None = None,
+    fresh: bool = False,
     scheduler: str | None = None,
-    **settings: Any,
+    progress: Shown = True,
 ) -> Map:
     """Refine a map by its image, tile by tile, with overlaps averaged.
 
@@ -150,12 +151,16 @@ def refine(
         Folder of the result, ``.ome.zarr``.
     region : tuple of 4 int or None, optional
         (y0, x0, y1, x1) px: only this part.
-    progress : bool or callable, optional
-        Whether a bar is shown, or what takes the counts.
+    device, precision : str, optional
+        As for ``fctl.segment``.
+    batch : int or None, optional
+        As for ``fctl.segment``.
+    fresh : bool, optional
+        As for ``fctl.segment``.
     scheduler : str or None, optional
         As for ``fctl.segment``.
-    **settings : object
-        ``device``, ``precision``, ``batch`` and ``fresh``, as for ``fctl.segment``.
+    progress : bool or callable, optional
+        Whether a bar is shown, or what takes the counts.
 
     Returns
     -------
@@ -179,7 +184,10 @@ def refine(
         value_range=value_range,
         bands=bands,
         refine=str(chosen.path.absolute()),
-        **settings,
+        device=device,
+        precision=precision,
+        batch=batch,
+        fresh=fresh,
     )
     run(request, f"Refining with {network.name}", progress, scheduler)
     return Map(out)

@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.ablation.plan import AblationRequest
+from fctl_napari.ablation.plan import TILES, AblationRequest
 from fctl_napari.ablation.report import report as ablation_report
 from fctl_napari.ablation.results import read_results
 from fctl_napari.ablation.run import run_ablation
+from fctl_napari.ablation.tables import Dataset
 from fctl_napari.api import html
-from fctl_napari.api.checkpoints import Checkpoint
+from fctl_napari.api.checked import Count, checked
+from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike
 from fctl_napari.api.progress import Shown, progress_bar
-from fctl_napari.segmentation.jobs.parameters import DEVICE
+from fctl_napari.model.model_card import builtin_checkpoints
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 from fctl_napari.training.config import load_train_config
 from fctl_napari.training.train import train as run_training
 
 
+@checked
 def train(
     config: str | Path,
     data: Path | str = ".",
@@ -109,6 +113,7 @@ class AblationTable:
         return None if read_results(self.path) else html.sentence("There are no results yet.")
 
 
+@checked
 def ablate(
     tables: int | Sequence[int],
     config: str | Path = "earth",
@@ -116,8 +121,18 @@ def ablate(
     *,
     data: Path | str = ".",
     settings: Mapping[str, Any] | None = None,
+    contexts: Dataset | None = None,
+    base: str | None = None,
+    seeds: Count = 3,
+    steps: Count | None = None,
+    minutes: float | None = None,
+    frozen_encoders: CheckpointLike | None = None,
+    tiles: Count = TILES,
+    device: str = DEVICE.default,
+    precision: str = PRECISION.default,
+    scheduler: str | None = None,
+    workers: Count | None = None,
     progress: Shown = True,
-    **budget: Any,
 ) -> AblationTable:
     """Train and measure every row of the paper's tables with the same budget.
 
@@ -135,11 +150,30 @@ def ablate(
         Where the config's relative paths start.
     settings : mapping of str to object or None, optional
         Settings in place of the config's.
+    contexts : {"deepglobe", "inria"} or None, optional
+        Data set of the paper whose context sizes are taken, in tiles. None is ``"inria"``, or ``"deepglobe"`` for the
+        sample scene.
+    base : str or None, optional
+        Preset that rows change. None is the config's.
+    seeds : int, optional
+        Number of runs of each row.
+    steps : int or None, optional
+        Optimizer steps of each run. None is the config's number.
+    minutes : float or None, optional
+        In place of ``steps``: as many as the costliest row makes in this time.
+    frozen_encoders : Checkpoint, str, Path or None, optional
+        Encoders that every row takes as they are, with features kept on disk. Those of a built-in name are as its
+        first stage left them.
+    tiles : int, optional
+        Number of augmented tiles that are then trained on.
+    device, precision : str, optional
+        As for ``fctl.segment``.
+    scheduler : str or None, optional
+        Address of a dask scheduler. None starts worker processes on this machine.
+    workers : int or None, optional
+        Number of those. None decides by memory and cores.
     progress : bool or callable, optional
         Whether a bar is shown, or what takes the counts.
-    **budget : object
-        Further settings of ``AblationRequest``: ``seeds``, ``steps`` or ``minutes``, ``contexts``, ``base``,
-        ``frozen_encoders``, ``tiles``, ``device``, ``precision``, ``scheduler``, ``workers``.
 
     Returns
     -------
@@ -153,11 +187,30 @@ def ablate(
     """
     recipe = load_train_config(str(config), dict(settings or {}))
     request = AblationRequest(
-        tables=(tables,) if isinstance(tables, int) else tuple(tables),
+        tables=(tables,) if isinstance(tables, int) else tuple(dict.fromkeys(tables)),
         recipe=recipe,
         out=Path(out),
         data_folder=Path(data),
-        **{"contexts": "deepglobe" if recipe.data.sample else "inria", **budget},
+        contexts=contexts or ("deepglobe" if recipe.data.sample else "inria"),
+        base=base,
+        seeds=seeds,
+        steps=steps,
+        minutes=minutes,
+        frozen_encoders=None if frozen_encoders is None else _encoders(frozen_encoders, Path(out)),
+        tiles=tiles,
+        device=device,
+        precision=precision,
+        scheduler=scheduler,
+        workers=workers,
     )
     with progress_bar("Ablating", progress) as report:
         return AblationTable(run_ablation(request, lambda done, total, _note: report(done, total)))
+
+
+def _encoders(checkpoint: CheckpointLike, out: Path) -> Path:
+    """Return the file of encoders: of a built-in name, those of its first stage, written beside the results."""
+    if str(checkpoint) not in builtin_checkpoints():
+        return Path(checkpoint)
+    from fctl_napari.ablation.first_encoder import write_first_encoder
+
+    return write_first_encoder(str(checkpoint), out / f"{checkpoint}_first_encoder.safetensors")

@@ -14,6 +14,9 @@ from fctl_napari.segmentation.store.result_paths import usual_corrections
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.stored_image import stored_image
 
+WITHOUT = "without corrections, because they are the ground truth"
+"""Note on a map that is compared with its corrections."""
+
 
 def chosen_map(
     segmentation: Segmentation, *, raw: bool = False, corrections: Path | None = None, ground_truth: Path | None = None
@@ -58,7 +61,7 @@ def chosen_map(
     if final is None:
         return segmentation, notes
     if ground_truth is not None and ground_truth.resolve() == final.corrections.path.resolve():
-        return segmentation, [*notes, "without corrections, because they are the ground truth"]
+        return segmentation, [*notes, WITHOUT]
     return final, [*notes, f"with {used(final)}"]
 
 

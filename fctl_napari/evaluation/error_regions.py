@@ -239,7 +239,8 @@ def find_uncertain(
     stored = segmentation.confidence if measure == "confidence" else getattr(segmentation, "maps", {}).get(measure)
     if stored is None:
         raise InputError(
-            f"{segmentation.path}: holds no map of the {measure}; run fctl segment --maps, or ask for the confidence."
+            f"{segmentation.path}: holds no map of the {measure}; run fctl segment --maps (in Python: maps=True), or "
+            "ask for the confidence."
         )
     entropy = measure == "entropy"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.windows import IntWindow
-
-if TYPE_CHECKING:
-    from fctl_napari.segmentation.store.store import Segmentation
 
 STRANGE = 254
 """Class index of pixels whose class has no name among named classes: no table has so many."""
@@ -209,13 +206,13 @@ def check_indices(name: str, highest: int, classes: int) -> None:
 
 
 class SegmentationAsGroundTruth:
-    """A segmentation that is read like a ground truth, so that another one can be compared with it.
+    """A segmentation or a final map that is read like a ground truth, so that another one can be compared with it.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        An opened store.
-    other : Segmentation
+    segmentation : Comparable
+        An opened store, or a final map.
+    other : Comparable
         The segmentation that is compared with it. The indices read are those of its class table.
 
     Raises
@@ -224,7 +221,7 @@ class SegmentationAsGroundTruth:
         The two are of different images, or their classes have not the same names.
     """
 
-    def __init__(self, segmentation: Segmentation, other: Segmentation) -> None:
+    def __init__(self, segmentation: Comparable, other: Comparable) -> None:
         (height, width), (rows, columns) = segmentation.shape, other.shape
         if (height, width) != (rows, columns):
             raise InputError(

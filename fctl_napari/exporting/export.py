@@ -158,13 +158,19 @@ def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None 
     if kind is None:
         kind = kind_of(out)
     elif not (out.name.lower().endswith(".json") or kind_of(out) == kind):
-        raise OutputError(f"{out}: is {kind_of(out)} by its name, not {kind}; leave --kind out, or change the name.")
+        raise OutputError(
+            f"{out}: is {kind_of(out)} by its name, not {kind}; leave --kind (in Python: kind) out, or change the name."
+        )
     if simplify is not None and kind not in SIMPLIFIED_KINDS:
-        raise OutputError(f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify out.")
+        raise OutputError(
+            f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify (in Python: simplify) out."
+        )
     if simplify is not None and not 0 < simplify < math.inf:
-        raise InputError(f"--simplify {simplify:g} is no length to simplify by; give px greater than 0.")
+        raise InputError(
+            f"--simplify {simplify:g} (in Python: simplify) is no length to simplify by; give px greater than 0."
+        )
     if min_area and kind not in POLYGON_KINDS:
-        raise OutputError(f"{out}: has no regions that could be too small; leave --min-area out.")
+        raise OutputError(f"{out}: has no regions that could be too small; leave --min-area (in Python: min_area) out.")
     check_path(out)
     return kind
 
@@ -192,7 +198,10 @@ def kind_of(out: Path) -> Kind:
         if name.endswith(suffix):
             return kind
     if name.endswith(".json"):
-        raise OutputError(f"{out}: may be COCO or GeoJSON; say --kind coco or --kind geojson.")
+        raise OutputError(
+            f"{out}: may be COCO or GeoJSON; say --kind coco or --kind geojson (in Python: "
+            'kind="coco" or kind="geojson").'
+        )
     if labels.image_of(out) is not None:
         return "ome-zarr"
     raise OutputError(

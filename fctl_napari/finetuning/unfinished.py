@@ -87,6 +87,18 @@ def remember(request: FinetuneRequest) -> None:
     write_json(request_path(request.out), request.model_dump(mode="json"))
 
 
+def forget(out: Path | str) -> None:
+    """Remove the request of a run that failed, unless there is a saved state to resume from.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+    """
+    if not state_path(out).exists():
+        request_path(out).unlink(missing_ok=True)
+
+
 def open_waiting(out: Path | str) -> Waiting:
     """Open the candidate that waits beside ``out``.
 

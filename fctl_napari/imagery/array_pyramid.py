@@ -20,6 +20,7 @@ def pyramid_from_array(
     bands: tuple[int, int, int] | None = None,
     georeference: Georeference | None = None,
     alpha: bool = False,
+    validity: Validity | None = None,
 ) -> Pyramid:
     """Make a pyramid of an array, with coarser levels computed in memory when they are first read.
 
@@ -37,6 +38,8 @@ def pyramid_from_array(
         See :class:`Pyramid`.
     alpha : bool, optional
         If True, the last channel is opacity: px where it is 0 hold no data.
+    validity : Validity or None, optional
+        Other marks of px of the array without data.
 
     Returns
     -------
@@ -52,8 +55,9 @@ def pyramid_from_array(
         raise InputError(f"{name}: has shape {tuple(array.shape)}; give an image [y, x] or [y, x, channel].")
     first = Level(array, "yxc" if len(array.shape) == 3 else "yx")
     height, width, channels = first.shape
-    transparent = Validity((StoredMask(first, channels - 1, (height, width)),), "alpha")
-    levels, validity = halved_levels(first, transparent if alpha else None)
+    if alpha:
+        validity = Validity((StoredMask(first, channels - 1, (height, width)),), "alpha")
+    levels, validity = halved_levels(first, validity)
     return Pyramid(
         name,
         levels,

@@ -63,12 +63,14 @@ def find_bands(pyramid: Pyramid, wanted: Sequence[str], who: str = "the network"
         raise InputError(f"{who} takes one band twice ({', '.join(twice)} mean the same); leave one out.")
     for name, stated in zip(names, wanted, strict=True):
         if there.count(name) > 1:
-            raise InputError(f"{location}: has two bands named {stated}; name them all with --band-names.")
+            raise InputError(
+                f"{location}: has two bands named {stated}; name them all with --band-names (in Python: bands)."
+            )
     missing = [stated for name, stated in zip(names, wanted, strict=True) if name not in there]
     if missing:
         own = ", ".join(stated or known or "unnamed" for stated, known in zip(pyramid.band_names, there, strict=True))
         raise InputError(
             f"{location}: has no band {' or '.join(missing)} (its bands: {own}), and {who} takes {', '.join(wanted)}; "
-            "name its bands in their order with --band-names, or give another image."
+            "name its bands in their order with --band-names (in Python: bands), or give another image."
         )
     return tuple(there.index(name) for name in names)

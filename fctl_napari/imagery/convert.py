@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import Cancelled, InputError, OutputError
 from fctl_napari.files import remove_folder
+from fctl_napari.imagery.fingerprint import same_pixels
 from fctl_napari.imagery.formats import ngff, ngff_writing
-from fctl_napari.imagery.formats.ome_zarr import OURS
+from fctl_napari.imagery.formats.ome_zarr import OURS, open_omezarr
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zarr_validity import KEY, described
 from fctl_napari.imagery.formats.zipped import zip_file
@@ -52,7 +53,8 @@ def convert(
     Each level is the 2 x 2 mean of the one before, of the px that hold data, down to about 1000 px. Georeference, value
     range, bands and the marks of px without data are included, and the file that it was made from
     (``imagery.provenance``). Each piece is read back after it was written. If the conversion is interrupted, the same
-    call resumes it. If it was finished, the call returns at once.
+    call resumes it; that of an array begins again. If it was finished, the call returns at once, for an array when its
+    pixels have been compared.
 
     Parameters
     ----------
@@ -133,14 +135,16 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         if "source" not in ours or "complete" not in ours:
             raise taken
         if ours["complete"] and ours["source"] == identity and ours.get(KEY, {}) != described(source.validity):
-            raise OutputError(
-                f"{out}: was converted without the marks of px that hold no data ({source.validity_source}); choose "
-                "another name, or delete it first."
-            )
+            marks = f"without the marks of px that hold no data ({source.validity_source})"
+            if source.validity is None:
+                marks = "with marks of px that hold no data, of which this image has none"
+            raise OutputError(f"{out}: was converted {marks}; choose another name, or delete it first.")
         same = ours["source"] == identity and ours.get(KEY, {}) == described(source.validity)
-        if same and not (ours["complete"] and identity["path"] is None):
-            # Nothing shows whether an array is the same one, so its conversion begins again.
-            new = {**_shown(source), **({"progress": None} if identity["path"] is None else {})}
+        if same and identity["path"] is None and ours["complete"] and not same_pixels(open_omezarr(out), source):
+            raise OutputError(f"{out}: holds other px than this array; choose another name, or delete it first.")
+        if same:
+            # Nothing shows whether an unfinished array is the same one, so its conversion begins again.
+            new = {**_changeable(source), **({"progress": None} if identity["path"] is None else {})}
             if any(ours.get(name) != value for name, value in new.items()):
                 _save(group, out, {**ours, **new})
             return group
@@ -176,14 +180,9 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         ours: dict[str, Any] = {"source": identity, "complete": False, KEY: validity}
         if source.path is not None:
             ours["source_fingerprint"] = old_fingerprints(source)[0]  # for stores of earlier versions
-        ours |= {name: value for name, value in _shown(source).items() if value is not None}
+        ours |= {name: value for name, value in _changeable(source).items() if value is not None}
         if any(source.band_names):
             ours["band_names"] = list(source.band_names)
-        if source.georeference is not None:
-            ours["georeference"] = {
-                "crs": source.georeference.crs,
-                "transform": list(source.georeference.transform),
-            }
         group.update_attributes({"ome": ome, OURS: ours})
 
     return ngff_writing.create_group(out, fill)
@@ -219,9 +218,11 @@ def _identity(source: Pyramid) -> dict[str, Any]:
     }
 
 
-def _shown(source: Pyramid) -> dict[str, Any]:
-    """Return the settings for the display of values, which may change while the values stay as they are."""
+def _changeable(source: Pyramid) -> dict[str, Any]:
+    """Return what may change while the values stay as they are: settings for their display, and the position."""
+    located = source.georeference
     return {
+        "georeference": None if located is None else {"crs": located.crs, "transform": list(located.transform)},
         "value_range": None if source.value_range is None else list(source.value_range),
         "bands": None if source.bands is None else list(source.bands),
     }

@@ -241,7 +241,7 @@ def dataset_placement(dataset: Any) -> Placement:
     if not crs:
         return Placement(Georeference(UNKNOWN_CRS, tuple(transform)[:6]), None, tuple(notes))
     unit = _unit(crs.linear_units_factor[1]) if crs.is_projected else None
-    return Placement(Georeference(_crs_name(crs), tuple(transform)[:6]), unit, tuple(notes))
+    return Placement(Georeference(crs_text(crs), tuple(transform)[:6]), unit, tuple(notes))
 
 
 def _fit(points: Sequence[Any]) -> tuple[Any, float]:
@@ -275,7 +275,19 @@ def _tags_alone(page: Any) -> io.BytesIO:
     return copy
 
 
-def _crs_name(crs: Any) -> str:
+def crs_text(crs: Any) -> str:
+    """Return a coordinate reference system as text.
+
+    Parameters
+    ----------
+    crs : rasterio.crs.CRS
+        The CRS.
+
+    Returns
+    -------
+    str
+        ``"EPSG:n"`` if it is exactly that one, else WKT.
+    """
     from rasterio.crs import CRS
 
     code = crs.to_epsg()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.cache.use import Use
 from fctl_napari.exceptions import FctlError, InputError, reason_of
-from fctl_napari.imagery.band_names import choose_bands
+from fctl_napari.imagery.band_names import Bands, band_names_in, choose_bands, rgb_in
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.imagery.numbered import FileImage
@@ -177,13 +177,16 @@ class Pyramid:
         chosen = self.bands or self._network_bands
         if chosen is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
             reason = self.unclear_bands or f"has {count_of(self.channels, 'channel')}"
-            raise InputError(f"{self._location}: {reason}; say which are red, green and blue with --bands R G B.")
+            raise InputError(
+                f"{self._location}: {reason}; say which are red, green and blue with --bands R G B (in Python: "
+                "bands=(R, G, B))."
+            )
         if self.dtype.kind not in "buif":
             raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")
         if self.value_range is None and self._ranges is None and self.dtype != np.uint8:
             raise InputError(
-                f"{self._location}: holds {self.dtype} values; state which become black and white with --range LO HI "
-                "(fctl info measures them)."
+                f"{self._location}: holds {self.dtype} values; state which become black and white with --range LO HI, "
+                "which fctl info measures (in Python: value_range=(LO, HI))."
             )
 
     def with_band_names(self, names: Sequence[str]) -> Pyramid:
@@ -213,6 +216,33 @@ class Pyramid:
         named.band_names = tuple(names)
         named.bands, named.unclear_bands = choice.bands, choice.unclear
         return named
+
+    def with_display(self, value_range: tuple[float, float] | None, bands: Bands | None) -> Pyramid:
+        """Return the image with another range of values or other bands, as if it had been opened with them.
+
+        Parameters
+        ----------
+        value_range : tuple of 2 float or None
+            (low, high) values that become 0 and 255. None leaves them as they are.
+        bands : Bands or None
+            Indices of red, green and blue, or the names of all bands. None leaves them as they are.
+
+        Returns
+        -------
+        Pyramid
+            The same image.
+
+        Raises
+        ------
+        InputError
+            The bands do not exist, or the range is empty.
+        """
+        names = band_names_in(bands)
+        shown = copy.copy(self) if names is None else self.with_band_names(names)
+        shown.value_range = value_range or self.value_range
+        shown.bands = rgb_in(bands) or shown.bands
+        shown._check()
+        return shown
 
     def with_bands(
         self, bands: Sequence[int], value_ranges: Sequence[tuple[float, float] | None] | None = None

@@ -72,7 +72,8 @@ def with_band_figures(config: FCtLConfig, scenes: Sequence[Scene], parent: FCtLC
         if outside(values[:, index], value_range):
             raise InputError(
                 f"{image.path}: its values of {band.name} ({_span(values[:, index])}) are not those that "
-                f"{low:g} .. {high:g} is the range of; state theirs with --range LO HI, or scale the images."
+                f"{low:g} .. {high:g} is the range of; state theirs with --range LO HI (in Python: "
+                'settings={"data.value_range": [LO, HI]}), or scale the images.'
             )
         scaled = np.clip((values[:, index] - low) * (255 / (high - low)), 0, 255)
         figures = {} if name in RGB else {"mean": _rounded(scaled.mean()), "std": max(_rounded(scaled.std()), 1.0)}

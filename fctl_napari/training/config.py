@@ -338,7 +338,7 @@ class TrainConfig(_Settings):
         if network.bands and rgb_in(self.data.bands) is not None:
             raise ConfigError(
                 f"data.bands: the network finds its bands ({', '.join(network.band_names)}) by their names; leave it "
-                "out, or name the images' bands with --band-names."
+                "out, or name the images' bands with --band-names (in Python: in data.bands)."
             )
         if network.refines != bool(self.data.masks):
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_a_map_is_an_array_of_xarray_where_it_lies(placed: fctl.Map) -> None:
     assert float(array.x[0]) == 400_000.25
     assert float(array.y[0]) == 4_999_999.75
     assert np.array_equal(array.values, placed.read())
-    assert array.attrs["classes"] == list(placed.classes.names)
+    assert json.loads(array.attrs["classes"]) == list(placed.classes.names)
     assert array.chunks is not None
 
 
@@ -64,6 +65,27 @@ def test_a_raster_of_xarray_reads_back_as_the_map(placed: fctl.Map, tmp_path: Pa
         assert np.array_equal(file.read(1), placed.read())
         assert file.crs.to_epsg() == 32633
         assert tuple(file.transform)[:6] == PLACE.transform
+
+
+@pytest.mark.parametrize("where", [PLACE, None])
+def test_an_array_of_xarray_is_written_by_xarray(
+    make_segmentation: Callable[..., Segmentation], tmp_path: Path, where: Georeference | None
+) -> None:
+    import xarray
+
+    labels = np.ones((20, 30), np.uint8)
+    labels[:, 25:] = 0  # not computed
+    array = fctl.Map(make_segmentation(labels, georeference=where).path).to_xarray()
+    array.to_netcdf(tmp_path / "map.nc", encoding={array.name: {"dtype": "int16"}})
+    array.to_dataset(name="map").to_zarr(tmp_path / "map.zarr", consolidated=False)
+    for back in (
+        xarray.open_dataset(tmp_path / "map.nc", mask_and_scale=False)[array.name],
+        xarray.open_zarr(tmp_path / "map.zarr", consolidated=False, mask_and_scale=False)["map"],
+    ):
+        assert np.array_equal(back.values, array.values)
+        assert json.loads(back.attrs["classes"]) == ["red", "green", "blue"]
+        assert back.attrs["_FillValue"] == 255
+        assert np.array_equal(back.x, array.x)
 
 
 def test_polygons_are_the_map_s(placed: fctl.Map) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import subprocess
 import sys
 
@@ -33,6 +34,20 @@ def test_importing_loads_nothing_heavy(use: str, heavy: str) -> None:
     code = f"import sys, fctl_napari as fctl{use}\nprint(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_exceptions_are_at_hand_without_an_import_of_their_own() -> None:
+    code = "import fctl_napari as fctl\nprint(fctl.exceptions.FctlError.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "FctlError\n", done.stderr
+
+
+def test_all_names_at_once_leave_those_of_python_as_they_are() -> None:
+    code = "import builtins\nfrom fctl_napari import *\nprint(open is builtins.open, callable(segment))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True True\n", done.stderr
+    assert not set(fctl.__all__) & set(dir(builtins))
+    assert callable(fctl.open)
 
 
 def test_modules_of_the_package_take_no_name_of_the_api() -> None:

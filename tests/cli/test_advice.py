@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -86,6 +87,21 @@ def commands() -> dict[str, click.Command]:
     return found
 
 
+ARGUMENTS = {
+    **{"--range": "value_range", "--band-names": "bands", "--map": "mapping", "--min-area": "min_area"},
+    **{"--holdout": "settings", "--set": "settings"},
+    **{f"--{name}": name for name in ("bands", "batch", "device", "fresh", "region", "kind", "simplify", "maps")},
+}
+"""Arguments of the public functions that are options of commands."""
+IN_PYTHON = "in Python: "
+OF_COMMANDS = {
+    "evaluation/checked_points.py",
+    "exporting/logits.py",
+    "training/distributed.py",
+    "correcting/files.py",
+}
+"""Files whose sentences only commands show: the public functions do nothing of the kind."""
+
 COMMANDS = commands()
 OPTIONS = {
     name: {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
@@ -157,6 +173,22 @@ def test_options_and_commands_of_a_sentence_exist(file: str, line: int, text: st
         assert shown_by, f"{file}:{line}: name the command that has {option}, or list above who shows this"
         for command in shown_by:
             assert option in OPTIONS[command], f"{file}:{line}: fctl {command} has no {option}"
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "text"),
+    [one for one in SENTENCES if not one[0].startswith(("cli", "plugin")) and one[0] not in OF_COMMANDS],
+)
+def test_sentences_that_name_options_name_the_arguments_of_the_functions_too(file: str, line: int, text: str) -> None:
+    said = text.partition(IN_PYTHON)[2]
+    for option in ARGUMENTS.keys() & set(OPTION.findall(text)):
+        assert ARGUMENTS[option] in said, f"{file}:{line}: say ({IN_PYTHON}{ARGUMENTS[option]}) behind {option}"
+
+
+def test_arguments_that_sentences_name_exist() -> None:
+    functions = [getattr(fctl_napari, name) for name in fctl_napari.__all__]
+    known = {name for one in functions if callable(one) for name in inspect.signature(one).parameters}
+    assert set(ARGUMENTS.values()) <= known
 
 
 @pytest.mark.parametrize("name", COMMANDS)

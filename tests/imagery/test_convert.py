@@ -25,6 +25,7 @@ from fctl_napari.exceptions import Cancelled, InputError, OutputError
 from fctl_napari.imagery import convert as convert_module
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
 
@@ -287,3 +288,23 @@ def test_any_number_of_threads_gives_the_same(tmp_path: Path, monkeypatch: pytes
     assert counts == sorted(set(counts))
     for level, expected in zip(open_image(out).levels, source.levels, strict=True):
         assert np.array_equal(level[...], expected[...])
+
+
+def test_a_finished_array_is_known_by_all_its_pixels(tmp_path: Path) -> None:
+    """Sampled pixels would not do: these images are larger than what is sampled whole."""
+    image = np.zeros((1500, 1500), np.uint8)
+    out = convert(pyramid_from_array(image), tmp_path / "o")
+    written = (out / "zarr.json").read_bytes()
+    assert convert(pyramid_from_array(image), out) == out
+    assert (out / "zarr.json").read_bytes() == written
+    image[700, 3] = 1
+    with pytest.raises(OutputError, match="holds other px than this array"):
+        convert(pyramid_from_array(image), out)
+
+
+def test_an_array_that_is_placed_later_has_its_place(tmp_path: Path) -> None:
+    image, place = picture(30, 40), Georeference("EPSG:32633", (1.0, 0.0, 4.0, 0.0, -1.0, 9.0))
+    out = convert(pyramid_from_array(image), tmp_path / "o")
+    assert open_image(out).georeference is None
+    convert(pyramid_from_array(image, georeference=place), out)
+    assert open_image(out).georeference == place

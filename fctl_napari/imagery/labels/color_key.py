@@ -211,7 +211,7 @@ def _unclear(path: str, palette: NDArray[np.uint8], index: int) -> InputError:
     color = tuple(palette[index].tolist())
     return InputError(
         f"{path}: has a palette with colors of classes, and its index {index} {color} fits neither by its color nor "
-        'by its number; save it in the classes\' colors, or in gray, or state its values ({"values": {"0": '
+        'by its number; save it in the classes\' colors, or in gray, or state its values: {"values": {"0": '
         '"water", "1": null}} in the classes.json of a data set, or in a file for fctl evaluate --map or fctl '
-        "corrections import --map)."
+        "corrections import --map (in Python: mapping)."
     )

@@ -18,7 +18,7 @@ from fctl_napari.windows import IntWindow
 
 STATE = (
     '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, or in a file for fctl evaluate '
-    "--map or fctl corrections import --map"
+    "--map or fctl corrections import --map (in Python: mapping)"
 )
 """How to state what the values of a mask are. null is no class."""
 

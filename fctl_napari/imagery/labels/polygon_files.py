@@ -200,7 +200,7 @@ class _Names:
                 return self._mapped[int(name)]
             raise InputError(
                 f"{self._path}: feature {number} has the number {name} in its property {self._column!r}; say which "
-                f'class that is with --map FILE: {{"values": {{"{name}": "name of the class"}}}}.'
+                f'class that is with --map FILE (in Python: mapping): {{"values": {{"{name}": "name of the class"}}}}.'
             )
         others = ", ".join(repr(key) for key in properties if key != self._column)
         way = f"name another property with --property (it has {others})" if others else "give it one"

@@ -45,7 +45,10 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
                 "the engine openvino is not installed; pip install 'fctl-napari[fast-cpu]', or use torch."
             )
         if device_type != "cpu":
-            raise ConfigError(f"the engine openvino runs on the CPU, not on {device_type}; use torch, or --device cpu.")
+            raise ConfigError(
+                f"the engine openvino runs on the CPU, not on {device_type}; use torch, or --device cpu (in Python: "
+                'device="cpu").'
+            )
         return "openvino"
     fits = installed and device_type == "cpu" and config.encoder not in SLOWER and config.inference == "local"
     return "openvino" if engine == "auto" and fits else "torch"

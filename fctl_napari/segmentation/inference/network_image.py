@@ -90,10 +90,13 @@ def check_image_options(config: FCtLConfig, value_range: tuple[float, float] | N
     if bands is not None and band_names_in(bands) is None:
         raise ConfigError(
             f"--bands: the network finds its bands ({names}) by their names; leave it out, or name the image's bands "
-            "with --band-names."
+            "with --band-names (in Python: both with bands)."
         )
     if value_range is not None and any(band.value_range is not None for band in config.bands):
-        raise ConfigError(f"--range: the network reads its bands ({names}) in ranges of its own; leave it out.")
+        raise ConfigError(
+            f"--range (in Python: value_range): the network reads its bands ({names}) in ranges of its own; leave it "
+            "out."
+        )
 
 
 def shown_image(image: Pyramid, config: FCtLConfig) -> Pyramid:

@@ -47,7 +47,7 @@ LIVE_PRIORITY = 5
 
 DIED = (
     f"the worker process died {DEATHS} times at the same tiles, most likely for lack of memory; use a smaller "
-    "--batch or another --device (what is finished is kept)."
+    "--batch or another --device (in Python: batch, device); what is finished is kept."
 )
 
 

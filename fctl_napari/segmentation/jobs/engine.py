@@ -184,7 +184,7 @@ class Run:
         self._store.labels.set_attributes({ATTRIBUTE: self._store.facts})
         raise InputError(
             f"{self._source}: was changed while it was segmented, so tiles of two pictures lie in {self.out}; start it "
-            "afresh (--fresh)."
+            "afresh with --fresh (in Python: fresh=True)."
         )
 
     def _begin(self, leaving: contextlib.ExitStack) -> Driver:

@@ -64,7 +64,7 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
     if not all(done[cell] for cell in masks.grid.cells_in(around)):
         raise InputError(
             f"{path}: is not segmented everywhere within {margin} px of what is to be refined; run `fctl segment` "
-            "there first, or choose a smaller --region."
+            "there first, or choose a smaller --region (in Python: region)."
         )
     facts = masks.facts
     return {"checkpoint": facts["checkpoint"], "grid": facts["grid"], "settings": facts["settings"]}

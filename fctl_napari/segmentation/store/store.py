@@ -222,7 +222,8 @@ class Segmentation:
             done, maps = None, {}
         if not isinstance(done, zarr.Array):
             raise InputError(
-                f"{path}: parts of this segmentation are missing; make it again with fctl segment --fresh."
+                f"{path}: parts of this segmentation are missing; make it again with fctl segment --fresh (in "
+                "Python: fresh=True)."
             )
         return cls(labels, confidence, done, maps)
 

@@ -84,7 +84,10 @@ def open_or_create(
                 what = f"of another image ({difference(facts['image'], LabelPyramid.open(path).shape, image)})"
             if differs[0] == "validity":
                 what = "that knew other px without data"
-            raise OutputError(f"{path}: holds a segmentation {what}; start it afresh (--fresh) or choose another name.")
+            raise OutputError(
+                f"{path}: holds a segmentation {what}; start it afresh with --fresh (in Python: fresh=True) or choose "
+                "another name."
+            )
         if not differs:
             now = refreshed(facts, image)
             if now is not None:

@@ -1,0 +1,82 @@
+"""Check of the arguments of public functions by their annotations."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import wraps
+from types import SimpleNamespace
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
+
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+
+from fctl_napari.exceptions import InputError
+from fctl_napari.windows import IntWindow, require_window
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+AnyWindow = Annotated[IntWindow, PlainValidator(require_window)]
+"""A window (y0, x0, y1, x1) in whole px that holds some: anything with four such numbers."""
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number greater than 0."""
+
+SHOWN = 60
+"""Longest text of a wrong argument in a sentence, characters."""
+
+
+def checked(function: AnyFunction) -> AnyFunction:
+    """Check the arguments of a function before it runs, and convert those that mean the same, such as a list of two.
+
+    Parameters
+    ----------
+    function : callable
+        Public function with annotations and a docstring.
+
+    Returns
+    -------
+    callable
+        The function. It raises an ``InputError`` for an argument of another type than it says, one that it does not
+        know, and one that is missing.
+    """
+    signature = inspect.signature(function)
+    hints = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+    types = get_type_hints(SimpleNamespace(__annotations__=hints), function.__globals__, include_extras=True)
+    adapters = {
+        name: TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+        for name, kind in types.items()
+        if signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+    @wraps(function)
+    def call(*positional: Any, **named: Any) -> Any:
+        try:
+            given = signature.bind(*positional, **named)
+        except TypeError as error:
+            known = ", ".join(name for name in signature.parameters if name != "self")
+            raise InputError(f"{_name(function)}: {error}; it takes {known}.") from None
+        for name in adapters.keys() & given.arguments.keys():
+            try:
+                given.arguments[name] = adapters[name].validate_python(given.arguments[name])
+            except ValidationError as error:
+                raise InputError(_sentence(function, name, given.arguments[name], error)) from None
+        return function(*given.args, **given.kwargs)
+
+    return cast(AnyFunction, call)
+
+
+def _sentence(function: Callable[..., Any], name: str, value: Any, error: ValidationError) -> str:
+    """Return what an argument cannot be, and what it can be: by the docstring, or by the only kind that there is."""
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+    described = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)* : (.+?)(?:, optional)?$", function.__doc__ or "", re.M)
+    faults = error.errors()
+    reason = f" ({faults[0]['msg']})" if len(faults) == 1 else ""
+    kinds = described[1] if described else function.__annotations__[name]
+    return f"{_name(function)}: {name} cannot be {shown}{reason}; give {kinds}."
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """Return the name of a function, or of the class that it makes an object of."""
+    return function.__qualname__.removesuffix(".__init__")

@@ -1,0 +1,99 @@
+"""Runs that were stopped, or called again: the same call goes on, and writes nothing twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fctl_napari as fctl
+from fctl_napari.exceptions import InputError, OutputError
+
+
+class Stop(Exception):
+    """What a progress function raises in place of an interrupt."""
+
+
+@pytest.fixture
+def corrected(scene: Path, network: Path, tmp_path: Path) -> Path:
+    """A copy of the scene with its network and corrections beside it."""
+    copy = shutil.copytree(scene, tmp_path / "scene.ome.zarr")
+    shutil.copy(network, tmp_path / "awake.safetensors")
+    with fctl.corrections(copy, classes=fctl.load_checkpoint(network)) as painted:
+        for k in range(8):
+            painted.write(8 + k // 4 * 56, 20 + k % 4 * 70, np.full((24, 24), k % 3 + 1, np.uint8), author="ann")
+    return copy
+
+
+def stop_after_some(call: Callable[..., object], steps: int) -> int:
+    """Stop a call between its steps; return how many were made as far as was seen."""
+    seen: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        if total == steps and done >= 2:
+            seen.append(done)
+            raise Stop
+
+    with pytest.raises(Stop):
+        call(steps=steps, check_every=steps, device="cpu", progress=stop)
+    return seen[-1]
+
+
+def test_the_same_call_without_a_name_resumes_fine_tuning(corrected: Path) -> None:
+    call = partial(fctl.finetune, corrected, corrected.with_name("awake.safetensors"))
+    steps = 120
+    made = stop_after_some(call, steps)
+    assert corrected.with_name(".awake-1.finetune.pt").exists()
+    again: list[tuple[int, int]] = []
+    candidate = call(
+        steps=steps, check_every=steps, device="cpu", progress=lambda done, total: again.append((done, total))
+    )
+    assert candidate.out == corrected.with_name("awake-1.safetensors")
+    trained = [done for done, total in again if total == steps]
+    assert trained
+    assert min(trained) >= made  # the first steps were not made again
+    other = call(steps=1, device="cpu", progress=False)
+    assert other.out == corrected.with_name("awake-2.safetensors")  # the first waits to be decided on
+
+
+def test_another_call_leaves_what_was_stopped_alone(corrected: Path) -> None:
+    call = partial(fctl.finetune, corrected, corrected.with_name("awake.safetensors"))
+    stop_after_some(call, 120)
+    state = corrected.with_name(".awake-1.finetune.pt")
+    before = state.read_bytes()
+    assert call(steps=1, device="cpu", progress=False).out == corrected.with_name("awake-2.safetensors")
+    assert state.read_bytes() == before
+
+
+def test_a_call_that_fails_leaves_nothing_to_resume(scene: Path, network: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        fctl.finetune(
+            scene, network, tmp_path / "new.safetensors", corrections=tmp_path / "none.ome.zarr", device="cpu"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_is_segmented_further_by_the_same_call(
+    pixels: np.ndarray, network: Path, segmented: fctl.Map, tmp_path: Path
+) -> None:
+    call = partial(fctl.segment, pixels, network, tmp_path / "array.ome.zarr", device="cpu", progress=False)
+    part = call(region=(0, 0, 128, 64)).done
+    assert 0 < part < 1
+    assert call(region=(0, 200, 128, 320)).done > part  # another region is added
+    whole = call()
+    assert np.array_equal(whole.read(), segmented.read())
+    assert call().done == 1
+
+
+def test_another_array_does_not_take_the_copy_of_the_first(pixels: np.ndarray, network: Path, tmp_path: Path) -> None:
+    out = tmp_path / "array.ome.zarr"
+    fctl.segment(pixels, network, out, region=(0, 0, 64, 64), device="cpu", progress=False)
+    other = pixels.copy()
+    other[-1, -1] ^= 1
+    for fresh in (False, True):
+        with pytest.raises(OutputError, match=r"array.image.ome.zarr: holds other px than this array; choose another"):
+            fctl.segment(other, network, out, fresh=fresh, device="cpu", progress=False)
