@@ -33,7 +33,7 @@ region = (500, 1700, 1500, 2450)  # short: (900, 1890, 1156, 2146)
 
 # %% [markdown]
 # ## Segment and look
-# The map lies beside the image. In the viewer **Live** computes wherever you look. The panel has the layers, *Swipe* and
+# The map lies beside the image. In the viewer **Live** computes wherever you look. The panel has layers, *Swipe* and
 # *Side by side*; the wheel zooms, dragging pans. (This page shows a picture in its place.)
 
 # %%

@@ -18,6 +18,7 @@ from fctl_napari.api.image import Image
 from fctl_napari.api.lazy_array import WindowedArray, georeferenced, in_memory, require_small
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.correcting.chosen_map import chosen_map
+from fctl_napari.correcting.correction_store import corrections_state
 from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
 from fctl_napari.exceptions import CheckpointError, FctlError, InputError
@@ -27,6 +28,7 @@ from fctl_napari.map_report.picture import coarse_labels
 from fctl_napari.model.classes import IGNORE, ClassTable, shown_classes
 from fctl_napari.segmentation.jobs.refining import image_of
 from fctl_napari.segmentation.store.made_by import checkpoint_of
+from fctl_napari.segmentation.store.result_paths import usual_corrections_paths
 from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:
@@ -55,10 +57,6 @@ class Map:
     ----------
     path : Path
         Folder of the segmentation.
-    source : Segmentation or FinalMap
-        The map on disk.
-    notes : list of str
-        Sentences on the corrections that are part of it, and on those that lie there and are not.
 
     Raises
     ------
@@ -71,9 +69,35 @@ class Map:
         self._store = Segmentation.open(path)
         self._raw, self._corrections = raw, corrections
         self.path = self._store.path
-        self.source, self.notes = chosen_map(
-            self._store, raw=raw, corrections=None if corrections is None else Path(corrections)
-        )
+        if raw:
+            self._looked_for = []
+        elif corrections is not None:
+            self._looked_for = [Path(corrections)]
+        else:
+            self._looked_for = usual_corrections_paths(self._store.facts["image"], self.path)
+        self._state: tuple[object, ...] | None = None
+        self._choose()
+
+    def _choose(self) -> None:
+        """Take the corrections as they are now."""
+        state = tuple(corrections_state(path) for path in self._looked_for)
+        if state == self._state:
+            return
+        named = None if self._corrections is None else Path(self._corrections)
+        self._source, self._notes = chosen_map(self._store, raw=self._raw, corrections=named)
+        self._state = state
+
+    @property
+    def source(self) -> Segmentation | FinalMap:
+        """The map on disk, with what is painted by now."""
+        self._choose()
+        return self._source
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on the corrections that are part of it, and on those that lie there and are not."""
+        self._choose()
+        return self._notes
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -32,6 +32,31 @@ INDEX = "painted.json"
 JOURNAL = "journal"
 
 
+def corrections_state(corrections: Path) -> tuple[object, ...]:
+    """Return a state that differs when corrections have changed on disk.
+
+    This takes three quick look-ups of files.
+
+    Parameters
+    ----------
+    corrections : Path
+        Location of the corrections.
+
+    Returns
+    -------
+    tuple of object
+        The state, to be compared with another one.
+    """
+    found: list[object] = []
+    for name in (JOURNAL, INDEX, "zarr.json"):  # the last one has the classes and authors
+        try:
+            status = (corrections / name).stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
 class CorrectionStore:
     """Values of corrections at all levels, and the authors of level 0.
 

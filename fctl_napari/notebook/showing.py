@@ -135,18 +135,18 @@ def _image_layer(image: Image) -> ViewerLayer:
 def _map_layers(each: Map, number: str, *, visible: bool) -> list[ViewerLayer]:
     """Return the layers of a map: its maps of values, which are hidden at first, and above them its classes."""
     from fctl_napari.notebook.layers import ViewerLayer
-    from fctl_napari.notebook.tiles import LabelTiles, class_palette, shade_palette
+    from fctl_napari.notebook.map_tiles import MapTiles, levels_of
+    from fctl_napari.notebook.tiles import LabelTiles, shade_palette
 
     store = each.source.segmentation if isinstance(each.source, FinalMap) else each.source
-    levels = _levels(store)
+    levels = levels_of(store)
     name = f"{each.path.name.removesuffix('.ome.zarr').removesuffix('.fctl')}"
     found = []
     for key, values in {"confidence": store.confidence, **store.maps}.items():
         shades = LabelTiles(values, levels, shade_palette("viridis" if key == "confidence" else "magma"))
         found.append(ViewerLayer(f"{key}-{number}", f"{key} of {name}", "values", shades, each.shape, visible=False))
-    palette = class_palette([info.color for info in each.classes.scored])
-    source = LabelTiles(each.source.labels, _levels(each.source), palette)
-    found.append(ViewerLayer(f"map-{number}", name, "classes", source, each.shape, visible=visible, opacity=OPACITY))
+    tiles = MapTiles(each)
+    found.append(ViewerLayer(f"map-{number}", name, "classes", tiles, each.shape, visible=visible, opacity=OPACITY))
     return found
 
 
@@ -154,10 +154,11 @@ def _changed_layers(before: Map, after: Segmentation | FinalMap, ending: str) ->
     """Return the layer of the px that two maps call otherwise, if their classes are the same."""
     from fctl_napari.notebook.changed_tiles import ChangedTiles
     from fctl_napari.notebook.layers import ViewerLayer
+    from fctl_napari.notebook.map_tiles import levels_of
 
     if before.classes.names != after.class_table.names:
         return []
-    pairs = [(each.labels, _levels(each)) for each in (before.source, after)]
+    pairs = [(each.labels, levels_of(each)) for each in (before.source, after)]
     tiles = ChangedTiles(pairs[0], pairs[1], [info.color for info in before.classes.scored])
     return [ViewerLayer(f"changed{ending}", "changed px", "classes", tiles, before.shape, visible=False)]
 
@@ -166,22 +167,16 @@ def _ground_truth_layers(each: Map, path: Path) -> list[ViewerLayer]:
     """Return the layers of a ground truth and of the px that a map gets wrong, in the color of what is true there."""
     from fctl_napari.notebook.ground_truth_tiles import ErrorTiles, GroundTruthTiles
     from fctl_napari.notebook.layers import ViewerLayer
+    from fctl_napari.notebook.map_tiles import levels_of
 
     opened, _ = open_ground_truth_of(each.source, path, None)
     colors = [info.color for info in each.classes.scored]
     there = GroundTruthTiles(opened, each.source, colors)
-    wrong = ErrorTiles(opened, each.source, colors, _levels(each.source))
+    wrong = ErrorTiles(opened, each.source, colors, levels_of(each.source))
     return [
         ViewerLayer("truth", path.name, "classes", there, each.shape, visible=False, opacity=OPACITY),
         ViewerLayer("errors", "errors: what is true there", "classes", wrong, each.shape, visible=False),
     ]
-
-
-def _levels(source: Segmentation | FinalMap) -> list[tuple[int, int]]:
-    """Return (height, width) of the levels of a map, px, the finest first."""
-    if isinstance(source, FinalMap):
-        return source.labels.level_shapes
-    return [(int(level.shape[0]), int(level.shape[1])) for level in source.labels.levels]
 
 
 def _legend(each: Map) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from fctl_napari.finetuning.candidates import remove_result, roll_back
 from fctl_napari.finetuning.gate import Figures
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.run import FinetuneEvent, FinetuneRun, start_finetune
-from fctl_napari.finetuning.unfinished import find_cut, find_waiting, remember
+from fctl_napari.finetuning.unfinished import find_cut, find_waiting, forget, remember
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.jobs.engine import Run, RunProgress, SegmentationRequest
@@ -228,6 +228,8 @@ class Tuning:
             assert self._out is not None
             self._wait(self._out)
         else:
+            if event.state == "failed" and self._out is not None:
+                forget(self._out)  # it would fail again
             problem = "" if event.error is None else str(event.error)
             self._tell(state=event.state, problem=problem, **done)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers_commands import Fctl
+from PIL import Image
 
 import fctl_napari as fctl
 from fctl_napari.api.lazy_array import MOST_PX, require_small
@@ -172,3 +174,24 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, scene: Path, segmented: f
         with pytest.raises((InputError, CheckpointError)) as caught:
             call()
         assert str(caught.value).endswith(".")
+
+
+def test_what_is_painted_later_is_part_of_a_map_that_is_open(segmented: fctl.Map, tmp_path: Path) -> None:
+    folder = shutil.copytree(
+        segmented.path.parent, tmp_path / "painted", ignore=shutil.ignore_patterns("*corrections*")
+    )
+    land = fctl.Map(folder / segmented.path.name)
+    before = int(land.read((5, 5, 6, 6))[0, 0])
+    other = (before + 1) % len(land.classes)
+    assert not land.corrected
+    with fctl.corrections(folder / "scene.ome.zarr", classes=land) as painted:
+        painted.write(0, 0, np.full((20, 20), other + 1, np.uint8), author="ann")
+        assert land.read((5, 5, 6, 6))[0, 0] == other
+        painted.undo("ann")
+        assert land.read((5, 5, 6, 6))[0, 0] == before
+        painted.redo("ann")
+    assert land.corrected
+    assert any("400 corrected px" in note for note in land.notes)
+    written = fctl.export(land, tmp_path / "land.png", progress=False)
+    assert np.asarray(Image.open(written))[5, 5] == other
+    assert land.prediction.read((5, 5, 6, 6))[0, 0] == before

@@ -14,7 +14,6 @@ from fctl_napari.api.locations import (
     new_checkpoint,
     result_path,
 )
-from fctl_napari.correcting.correction_store import INDEX, JOURNAL
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import FctlError, InputError, OutputError
 from fctl_napari.finetuning.candidates import check_free, traces
@@ -215,31 +214,6 @@ def further_pairs(source: ImageSource, others: Sequence[str]) -> tuple[tuple[str
         if corrected:
             known.add(fingerprint(image))
             found.append((image.path or location, str(path)))
-    return tuple(found)
-
-
-def corrections_state(corrections: Path) -> tuple[object, ...]:
-    """Return a state that differs when corrections have changed on disk.
-
-    This takes two quick look-ups of files.
-
-    Parameters
-    ----------
-    corrections : Path
-        Location of the corrections.
-
-    Returns
-    -------
-    tuple of object
-        The state, to be compared with another one.
-    """
-    found: list[object] = []
-    for name in (JOURNAL, INDEX):
-        try:
-            status = (corrections / name).stat()
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-        except OSError:
-            found.append(None)
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
+from fctl_napari.correcting.correction_store import corrections_state
 from fctl_napari.finetuning.candidates import check_free, roll_back
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.run import FinetuneEvent
@@ -21,7 +22,7 @@ from fctl_napari.plugin.common.last_choices import note_checkpoint, remember_cho
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.finetune.candidate_review import CandidateReview
-from fctl_napari.plugin.finetune.choices import Beside, corrections_state, look_beside, make_request, name_of
+from fctl_napari.plugin.finetune.choices import Beside, look_beside, make_request, name_of
 from fctl_napari.plugin.finetune.form import FinetuneForm
 from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered

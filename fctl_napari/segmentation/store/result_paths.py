@@ -206,7 +206,27 @@ def own_corrections(usual: Path, image: Pyramid) -> Path:
 def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
     """List the corrections that lie at the usual paths of the image of a store, whoever's they are.
 
-    The image itself may be gone. See ``stored_image`` for whose they are.
+    See ``stored_image`` for whose they are.
+
+    Parameters
+    ----------
+    image : mapping of str to object
+        Identity of the image, as the store records it.
+    store : Path
+        Path of the store.
+
+    Returns
+    -------
+    list of Path
+        Those of ``usual_corrections_paths`` that exist.
+    """
+    return [path for path in usual_corrections_paths(image, store) if path.is_dir()]
+
+
+def usual_corrections_paths(image: Mapping[str, Any], store: Path) -> list[Path]:
+    """List the usual paths of the corrections of the image of a store.
+
+    The image itself may be gone.
 
     Parameters
     ----------
@@ -218,8 +238,8 @@ def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        Folders that exist: named after the image's file, or the file that its pyramid was made of, and perhaps its
-        fingerprint; beside that file, beside the store, or in the user's cache.
+        Folders, which need not exist: named after the image's file, or the file that its pyramid was made of, and
+        perhaps its fingerprint; beside that file, beside the store, or in the user's cache.
     """
     if image["path"] is None:
         return []
@@ -230,7 +250,7 @@ def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
     cache = cache_path()
     usual = [path for location in locations for path in paths_of(location, CORRECTIONS_SUFFIX, cache)]
     named = [] if image["fingerprint"] is None else [_named(path, image["fingerprint"]) for path in usual]
-    return [path for path in dict.fromkeys([*usual, *named]) if path.is_dir()]
+    return list(dict.fromkeys([*usual, *named]))
 
 
 def _origin(location: str) -> str | None:
