@@ -176,15 +176,13 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, scene: Path, segmented: f
         assert str(caught.value).endswith(".")
 
 
-def test_what_is_painted_later_is_part_of_a_map_that_is_open(segmented: fctl.Map, tmp_path: Path) -> None:
-    folder = shutil.copytree(
-        segmented.path.parent, tmp_path / "painted", ignore=shutil.ignore_patterns("*corrections*")
-    )
-    land = fctl.Map(folder / segmented.path.name)
+def test_what_is_painted_later_is_part_of_a_map_that_is_open(scene: Path, network: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(scene, tmp_path / "scene.ome.zarr")
+    land = fctl.segment(own, shutil.copy(network, tmp_path), region=(0, 0, 32, 32), device="cpu", progress=False)
     before = int(land.read((5, 5, 6, 6))[0, 0])
     other = (before + 1) % len(land.classes)
     assert not land.corrected
-    with fctl.corrections(folder / "scene.ome.zarr", classes=land) as painted:
+    with fctl.corrections(land) as painted:
         painted.write(0, 0, np.full((20, 20), other + 1, np.uint8), author="ann")
         assert land.read((5, 5, 6, 6))[0, 0] == other
         painted.undo("ann")
