@@ -150,7 +150,7 @@ class RegionMarked(Message):
 
 
 class RegionAccepted(Message):
-    """What is predicted in the region that is looked at is to be painted."""
+    """The prediction in the region that is looked at is to be painted."""
 
     kind: Literal["accept"]
 

@@ -167,10 +167,10 @@ class Painting:
         row, column = int(np.floor(y)), int(np.floor(x))
         window = row, column, row + 1, column + 1
         there = self.there()
-        painted = 0 if there is None else int(there.read(window)[0, 0])
-        if there is None or painted in (0, NOT_SURE):
-            return painted or int(self._viewed.store.labels.read(window)[0, 0])
-        name, names = there.class_table.names[painted - 1], self._viewed.map.classes.names
+        value = 0 if there is None else int(there.read(window)[0, 0])
+        if there is None or value in (0, NOT_SURE):
+            return value or int(self._viewed.store.labels.read(window)[0, 0])
+        name, names = there.class_table.names[value - 1], self._viewed.map.classes.names
         if name not in names:
             raise InputError(f"{name}: was added to the classes after this map was shown; show it anew.")
         return names.index(name) + 1

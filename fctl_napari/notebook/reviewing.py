@@ -144,7 +144,9 @@ class Reviewing:
         return self.facts() | ({"note": end} if listed.regions else {})
 
     def mark(self, mark: Mark) -> dict[str, Any]:
-        """Mark the region that is looked at; it is kept beside the map. If it has the mark already, remove it.
+        """Mark the region that is looked at, or remove its mark if it is this one.
+
+        Marks are kept beside the map.
 
         Parameters
         ----------
@@ -190,7 +192,7 @@ class Reviewing:
             raise InputError("no region is looked at; go to the next one first.")
         return SelectedRegion(region, self._store, None if region.ground_truth is None else self._opened())
 
-    def painted(self, window: IntWindow) -> None:
+    def edited(self, window: IntWindow) -> None:
         """Note that the corrections have changed, for the list of where a correction is worth most.
 
         Parameters

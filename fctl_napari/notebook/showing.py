@@ -105,7 +105,6 @@ def show(
             reason = str(error)
 
     def layers_after(result: Segmentation) -> list[ViewerLayer]:
-        """Return the layers of what a fine-tuned network makes of the uppermost map."""
         after = Map(result.path, raw=True)
         found = _map_layers(after, "after", visible=True)[-1:]
         return [*found, *_changed_layers(over[-1].prediction, after.source, "-after")]

@@ -24,7 +24,7 @@ from fctl_napari.segmentation.jobs.engine import Run, RunProgress, SegmentationR
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
-TELL_SECONDS = 0.2
+REPORT_SECONDS = 0.2
 """Shortest time between two reports of progress, s."""
 
 STOP_SECONDS = 10.0
@@ -40,7 +40,7 @@ class Tuning:
     ----------
     viewed : ViewedMap
         The map.
-    told : callable
+    changed : callable
         Called with what the page shows, on any thread, whenever it changes: ``state`` (``"none"``, ``"cut"``,
         ``"starting"``, ``"preparing"``, ``"training"``, ``"measuring"``, ``"paused"``, ``"cancelled"``, ``"failed"``,
         ``"waiting"`` to be decided, ``"kept"``, ``"rolled back"``), ``done``, ``total``, ``loss`` [(step, loss), ...],
@@ -50,14 +50,16 @@ class Tuning:
         Called with the result of the new network, on any thread, when tiles have been added to it.
     """
 
-    def __init__(self, viewed: ViewedMap, told: Callable[[Facts], None], grown: Callable[[Segmentation], None]) -> None:
-        self._viewed, self._told, self._grown = viewed, told, grown
+    def __init__(
+        self, viewed: ViewedMap, changed: Callable[[Facts], None], grown: Callable[[Segmentation], None]
+    ) -> None:
+        self._viewed, self._emit, self._grown = viewed, changed, grown
         self._facts: Facts = {"state": "none"}
         self._out: Path | None = None
         self._run: FinetuneRun | None = None
         self._comparing: Run | None = None
         self._cut: FinetuneRequest | None = None
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
     @property
     def candidate(self) -> Candidate | None:
@@ -83,7 +85,7 @@ class Tuning:
         cut = [each for each in find_cut(folders, self._viewed.path) if each.request.checkpoint == str(parent.path)]
         if cut:
             self._cut = cut[0].request
-            self._tell(state="cut", name=self._cut.name)
+            self._report(state="cut", name=self._cut.name)
 
     def start(self, steps: int) -> None:
         """Begin to fine-tune, or go on with a run that was cut off.
@@ -106,7 +108,7 @@ class Tuning:
         remember(request)
         self._out = Path(request.out)
         self._facts = {"loss": [], "held_out": [], "scene": []}
-        self._tell(state="starting", done=0, total=0, name=request.name, problem="")
+        self._report(state="starting", done=0, total=0, name=request.name, problem="")
         self._run = start_finetune(shared_engine(), request, self._receive)
 
     def pause(self) -> None:
@@ -169,7 +171,7 @@ class Tuning:
         candidate = self._require()
         self._stop_comparing()
         kept = candidate.keep(anyway=anyway)
-        self._tell(state="kept", name=kept.path.name)
+        self._report(state="kept", name=kept.path.name)
 
     def roll_back(self) -> None:
         """Delete the new network and its result.
@@ -185,7 +187,7 @@ class Tuning:
         if result.exists():
             remove_result(result, candidate.checkpoint.hash)
         roll_back(candidate.out)
-        self._tell(state="rolled back")
+        self._report(state="rolled back")
 
     def close(self) -> None:
         """Stop what runs. A run can be resumed, and a network waits on disk."""
@@ -221,7 +223,7 @@ class Tuning:
             self._facts["before"] = _miou(progress.before.get("held_out"))
         done: Facts = {} if progress is None else {"done": progress.done, "total": progress.total}
         if event.state not in ("done", "failed", "cancelled"):
-            self._tell(state=event.state, soon=event.state == self._facts["state"], **done)
+            self._report(state=event.state, soon=event.state == self._facts["state"], **done)
             return
         self._run = None
         if event.state == "done":
@@ -231,19 +233,19 @@ class Tuning:
             if event.state == "failed" and self._out is not None:
                 forget(self._out)  # it would fail again
             problem = "" if event.error is None else str(event.error)
-            self._tell(state=event.state, problem=problem, **done)
+            self._report(state=event.state, problem=problem, **done)
 
     def _wait(self, out: Path) -> None:
         """Show a network that waits to be decided on."""
         self._out = out
         gate = Candidate(out).gate
-        self._tell(state="waiting", better=gate.keep, reasons=list(gate.reasons), name=out.stem, problem="")
+        self._report(state="waiting", better=gate.keep, reasons=list(gate.reasons), name=out.stem, problem="")
 
     def _compared(self, event: RunProgress) -> None:
         """Show the tiles that the new network has computed, on a thread of the run."""
         if event.state == "failed":
             self._comparing = None
-            self._tell(problem=str(event.error))
+            self._report(problem=str(event.error))
             return
         if self._out is None or not event.done:
             return
@@ -252,7 +254,7 @@ class Tuning:
         except FctlError:
             return  # nothing of it is there yet
         self._grown(after)
-        self._tell(changed=_changed(self._viewed.store, after), soon=event.state != "done")
+        self._report(changed=_changed(self._viewed.store, after), soon=event.state != "done")
 
     def _stop_comparing(self) -> None:
         run, self._comparing = self._comparing, None
@@ -266,14 +268,14 @@ class Tuning:
             raise InputError("no new network waits to be decided on; fine-tune first.")
         return candidate
 
-    def _tell(self, *, soon: bool = False, **facts: Any) -> None:
+    def _report(self, *, soon: bool = False, **facts: Any) -> None:
         """Tell the page, at once or, with ``soon``, not more often than needed."""
         self._facts |= facts
         now = time.monotonic()
-        if soon and now < self._told_at + TELL_SECONDS:
+        if soon and now < self._reported_at + REPORT_SECONDS:
             return
-        self._told_at = now
-        self._told({key: list(value) if isinstance(value, list) else value for key, value in self._facts.items()})
+        self._reported_at = now
+        self._emit({key: list(value) if isinstance(value, list) else value for key, value in self._facts.items()})
 
 
 def _add(series: list[tuple[int, float]], step: int, value: float) -> None:

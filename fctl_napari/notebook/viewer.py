@@ -236,7 +236,7 @@ class Viewer(anywidget.AnyWidget):
         if changed is None:
             return {"changed": None}
         self.strokes = max(0, self.strokes + by)
-        self._reviewing.painted(changed)
+        self._reviewing.edited(changed)
         self.refresh(CORRECTIONS)
         self.refresh(self._map_layer)  # a corrected map has the corrections in it
         return {"changed": list(changed)}
@@ -382,7 +382,10 @@ class Viewer(anywidget.AnyWidget):
             self.versions = {**self.versions, layer: self.versions.get(layer, 0) + 1}
 
     def close(self) -> None:
-        """Close the viewer and stop what runs in it. What is painted and computed is kept; a new network waits."""
+        """Close the viewer and stop what runs in it.
+
+        What is painted and computed is kept. A new network waits to be decided on.
+        """
         if self._closed.is_set():
             return
         self._closed.set()

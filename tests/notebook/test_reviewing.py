@@ -85,7 +85,7 @@ def test_where_next_follows_what_is_painted(reviewed: tuple[ViewedMap, Path]) ->
     assert first["window"] == [520, 700, 590, 760]
     changed = painting.accept(review.area())  # all of it is right
     assert changed == (520, 700, 590, 760)
-    review.painted(changed)
+    review.edited(changed)
     told = review.step(1)
     assert told["count"] == 1
     assert told["region"]["window"] == [20, 20, 60, 60]
