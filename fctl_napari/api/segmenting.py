@@ -161,7 +161,7 @@ def refine(
     FctlError
         The map, the refiner or a setting does not do; the sentence says what to do.
     """
-    chosen = source if isinstance(source, Map) else Map(source)
+    chosen = source if isinstance(source, Map) else Map(source, raw=True)
     network = load_checkpoint(refiner)
     image, value_range, bands = image_of(chosen.prediction.source)  # type: ignore[arg-type]
     request = SegmentationRequest(
