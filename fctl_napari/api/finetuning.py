@@ -182,8 +182,8 @@ def finetune(
             corrections=str(usual if given is None else given),
             out=str(check_free(free)),
             truth=None if ground_truth is None else str(ground_truth),
-            value_range=found.pyramid.value_range,
-            bands=found.pyramid.bands,
+            value_range=found.value_range,
+            bands=found.bands,
             **settings,
         )
     )

@@ -154,7 +154,8 @@ class Map:
         """The image, if it is still where it was."""
         try:
             path, value_range, bands = image_of(self._store)
-            return Image(open_image(path, value_range=value_range, bands=bands))
+            pyramid = open_image(path, value_range=value_range, bands=bands)
+            return Image(pyramid, value_range=value_range, bands=bands)
         except FctlError:
             return None
 

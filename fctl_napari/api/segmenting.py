@@ -104,8 +104,8 @@ def segment(
         precision=precision,
         engine=engine,
         batch=batch,
-        value_range=found.pyramid.value_range,
-        bands=bands if bands is not None else found.pyramid.bands,
+        value_range=found.value_range,
+        bands=found.bands,
         fresh=fresh,
     )
     run(request, f"Segmenting with {network.name}", progress, scheduler)
