@@ -196,7 +196,7 @@ def finetune(
             while True:
                 event = run.wait(LOOK_SECONDS)
                 if event.progress is not None:
-                    report(event.progress.done, event.progress.total)
+                    report(event.progress.done, event.progress.total, event.progress.note)
                 if event.state in ("done", "failed", "cancelled"):
                     break
     except BaseException:

@@ -60,14 +60,14 @@ def train(
     """
     chosen = load_train_config(str(config), dict(settings or {}))
     folder = Path("runs") / chosen.name if out is None else Path(out)
+    stages = [chosen.name]
     with progress_bar(f"Training {chosen.name}", progress) as report:
-        written = run_training(
-            chosen,
-            folder,
-            data_folder=data,
-            device=device,
-            progress=lambda step, steps, _loss: report(step, steps),
-        )
+
+        def show(step: int, steps: int, loss: float) -> None:
+            stage = "" if stages[-1] == chosen.name else f"{stages[-1]} "
+            report(step, steps, f"{stage}loss {loss:.3f}")
+
+        written = run_training(chosen, folder, data_folder=data, device=device, progress=show, starting=stages.append)
     return Checkpoint(written)
 
 
@@ -204,7 +204,7 @@ def ablate(
         workers=workers,
     )
     with progress_bar("Ablating", progress) as report:
-        return AblationTable(run_ablation(request, lambda done, total, _note: report(done, total)))
+        return AblationTable(run_ablation(request, report))
 
 
 def _encoders(checkpoint: CheckpointLike, out: Path) -> Path:

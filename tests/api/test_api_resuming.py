@@ -113,6 +113,9 @@ def test_the_command_and_the_function_resume_each_other(
     assert command("segment", image, "--checkpoint", network, "--out", out, "--device", "cpu").code == 0
     whole = call()
     assert whole.done == 1
+    assert call(value_range=(0, 2000)).done == 1  # as the window states it
+    with pytest.raises(OutputError, match="another value range"):
+        call(value_range=(0, 2001))
     assert np.array_equal(
         fctl.segment(fctl.open(image), network, out, device="cpu", progress=False).read(), whole.read()
     )
