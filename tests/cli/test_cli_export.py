@@ -46,7 +46,7 @@ def test_labels_that_a_comparison_takes(fctl: Fctl, store: Path, tmp_path: Path)
         (["out.jpg"], "is no kind of export"),
         (["out.json"], "say --kind coco or --kind geojson"),
         (["out.gpkg", "--region", 90, 0, 95, 10], "holds no pixel of the 90 x 120 px image"),
-        (["out.tif", "--simplify", 1], "leave --simplify (in Python: simplify) out"),
+        (["out.tif", "--simplify", 1], "leave --simplify out"),
         (["out.tif", "--kind", "coco"], "is tiff by its name, not coco"),
     ],
 )

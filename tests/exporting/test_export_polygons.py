@@ -283,9 +283,9 @@ def test_options_that_do_not_fit(tmp_path: Path, make_segmentation: MakeSegmenta
     segmentation = make_segmentation(patches(60, 70))
     with pytest.raises(OutputError, match="only GeoJSON and GeoPackage polygons are simplified"):
         export(segmentation, tmp_path / "out.tif", simplify=1)
-    with pytest.raises(OutputError, match=r"leave --min-area \(in Python: min_area\) out"):
+    with pytest.raises(OutputError, match="leave --min-area out"):
         export(segmentation, tmp_path / "out.png", min_area=5)
-    with pytest.raises(InputError, match=r"--simplify -1 .* is no length"):
+    with pytest.raises(InputError, match="--simplify -1 is no length"):
         export(segmentation, tmp_path / "out.gpkg", simplify=-1)
     with pytest.raises(InputError, match="region 60 0 70 10 holds no pixel of the 60 x 70 px image"):
         export(segmentation, tmp_path / "out.gpkg", region=(60, 0, 70, 10))
