@@ -16,23 +16,21 @@ import contextlib
 import json
 import os
 import platform
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
 from on_demand import SAMPLED_POSITIONS, make_image, megabytes
 
-TOKEN = "a-benchmark"
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+from jupyter_in_browser import chromium, jupyterlab, open_notebook
+
 QUIET = 600
 """Time without a message or a change after which a step is over, ms."""
 
@@ -43,12 +41,13 @@ SHIFT = (120, -160)
 PROBE = """
 (() => {
   const probe = (window.probe = { begun: 0, asked: new Map(), answered: new Map(), changes: [], last: null, bytes: 0 });
-  const ID = /"kind":\\s*"tile",\\s*"id":\\s*(\\d+)/;
+  const ASKED = /"id":\\s*(\\d+),\\s*"kind":\\s*"tile"/;
+  const ANSWERED = /"id":\\s*(\\d+),\\s*"type":\\s*"image/;
   const note = (data, seen) => {
     const buffer = data instanceof ArrayBuffer ? data : data?.buffer;
     const bytes = buffer ? new Uint8Array(buffer) : null;
     const text = bytes ? new TextDecoder("latin1").decode(bytes.subarray(0, 6000)) : String(data).slice(0, 6000);
-    const found = ID.exec(text);
+    const found = (seen === probe.asked ? ASKED : ANSWERED).exec(text);
     if (!found) return;
     seen.set(found[1], performance.now());
     if (seen === probe.answered) probe.bytes += bytes ? bytes.length : data.length;
@@ -107,44 +106,14 @@ PROBE = """
 Told = dict[str, float]
 
 
-@contextlib.contextmanager
-def jupyterlab(folder: Path) -> Iterator[str]:
-    """Start JupyterLab on this machine, and give its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
-    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}"]
-    command += ["--LabApp.news_url="]
-    places = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"} | places
-    with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=2).close()
-                break
-            time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 class Page:
     """A notebook in a browser, whose cells are run by hand."""
 
     def __init__(self, browser: Any, address: str, folder: Path, name: str, cells: list[str]) -> None:
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        made.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        nbformat.write(made, folder / f"{name}.ipynb")
         before = set(kernels())
         self.page = browser.new_page(viewport={"width": 1500, "height": 1200})
         self.page.add_init_script(PROBE)
-        self.page.goto(f"{address}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
-        self.page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=60_000)
+        open_notebook(self.page, address, folder, name, cells)
         self.page.wait_for_timeout(2000)
         (self.kernel,) = set(kernels()) - before
 
@@ -229,13 +198,9 @@ def notebooks(image: Path, store: Path, side: int) -> tuple[list[str], ...]:
 
 def in_the_page(image: Path, folder: Path, side: int) -> dict[str, Any]:
     """Go through all steps in JupyterLab."""
-    from playwright.sync_api import sync_playwright
-
     found: dict[str, Any] = {}
     looked, whole, computed = notebooks(image, folder / "large.earth.fctl.ome.zarr", side)
-    with jupyterlab(folder) as address, sync_playwright() as drivers:
-        browser = drivers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-
+    with jupyterlab(folder) as address, chromium() as browser:
         page = Page(browser, address, folder, "looked", looked)
         found["kernel before"] = megabytes(page.kernel.pid, "VmRSS")
         found["first picture"] = page.step(lambda: page.begin(0), 4)
@@ -263,7 +228,6 @@ def in_the_page(image: Path, folder: Path, side: int) -> dict[str, Any]:
         found["the cell still computed"] = page.computes(4)
         found["kernel"] = megabytes(page.kernel.pid, "VmHWM")
         page.page.close()
-        browser.close()
     return found
 
 

@@ -400,6 +400,7 @@ def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], co
     """
     from helpers_commands import Outcome
 
+    from fctl_napari.api import running
     from fctl_napari.cli import app as cli
     from fctl_napari.segmentation.jobs import engine as engines
 
@@ -414,6 +415,7 @@ def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], co
         capsys.readouterr()
         with monkeypatch.context() as patch:
             patch.setattr(engines, "Engine", lend)
+            patch.setitem(running._engines, None, command_engine)
             with pytest.raises(SystemExit) as stop:
                 cli.main()
         return Outcome(int(stop.value.code or 0), *capsys.readouterr())

@@ -42,6 +42,8 @@ class Candidate:
         Whether the gate advises to keep it, and why.
     figures : dict of str to object
         Figures before and after.
+    notes : list of str
+        What is to be known of the corrections and of the training.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Candidate:
         self.out = out
         self.gate: GateResult = waiting.gate_result
         self.figures: dict[str, Any] = waiting.figures
+        self.notes: list[str] = list(waiting.card.provenance["finetuning"].get("notes", ()))
         self._name = waiting.card.name
 
     @property
@@ -98,15 +101,22 @@ class Candidate:
         """Delete it, and leave its parent as it was."""
         roll_back(self.out)
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        """Return the figures as the rows of a table."""
-        rows: list[tuple[str, ...]] = []
-        for part, words in WORDS.items():
-            before, after = (self.figures[side].get(part, {}) for side in ("before", "after"))
-            if before or after:
-                figures = (before.get("miou"), after.get("miou"), after.get("agreement"))
-                rows.append((words, *map(_number, figures)))
-        return rows
+    def rows(self) -> list[tuple[str, float | None, float | None, float | None]]:
+        """Return the figures by the sets of tiles that are measured on.
+
+        Returns
+        -------
+        list of (str, float, float, float)
+            Name of the set, mIoU before and after, and the share of px that are predicted as before. What was not
+            measured is None.
+        """
+        sides = self.figures["before"], self.figures["after"]
+        return [
+            (words, before.get("miou"), after.get("miou"), after.get("agreement"))
+            for part, words in WORDS.items()
+            for before, after in [[side.get(part, {}) for side in sides]]
+            if before or after
+        ]
 
     def __repr__(self) -> str:
         """Return name and advice in a line."""
@@ -118,8 +128,11 @@ class Candidate:
         return html.block(
             self._name,
             html.sentence(advice),
-            html.table(("measured on", "mIoU before", "mIoU after", "as before"), self._rows()),
-            *(html.sentence(reason) for reason in self.gate.reasons),
+            html.table(
+                ("measured on", "mIoU before", "mIoU after", "as before"),
+                [(words, *map(_number, figures)) for words, *figures in self.rows()],
+            ),
+            *(html.sentence(text) for text in (*self.gate.reasons, *self.notes)),
         )
 
 
@@ -156,7 +169,7 @@ def finetune(
         Whether a bar is shown, or what takes the counts.
     **settings : object
         Settings of ``FinetuneRequest``: ``steps``, ``seconds``, ``parts``, ``held_out``, ``bound``, ``seed``,
-        ``device`` and others.
+        ``device``, ``further`` (more images, each with its corrections, as pairs of paths) and others.
 
     Returns
     -------
@@ -182,8 +195,8 @@ def finetune(
             corrections=str(usual if given is None else given),
             out=str(check_free(free)),
             truth=None if ground_truth is None else str(ground_truth),
-            value_range=found.pyramid.value_range,
-            bands=found.pyramid.bands,
+            value_range=found.value_range,
+            bands=found.bands,
             **settings,
         )
     )
@@ -196,7 +209,7 @@ def finetune(
             while True:
                 event = run.wait(LOOK_SECONDS)
                 if event.progress is not None:
-                    report(event.progress.done, event.progress.total)
+                    report(event.progress.done, event.progress.total, event.progress.note)
                 if event.state in ("done", "failed", "cancelled"):
                     break
     except BaseException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copies
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from fctl_napari.api.checked import AnyWindow, Count, checked
 from fctl_napari.api.lazy_array import WindowedArray, georeferenced, in_memory, require_small
 from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.ground_size import ground_size, length_words
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 CHUNK = 1024
 """Side of a chunk of lazy arrays, px."""
 
-SHOWN = ("value_range", "bands", "band_names", "unclear_bands")
-"""Attributes of a pyramid that may have been stated when it was opened."""
-
 
 class Image:
     """A large image, of which only what is asked for is read.
@@ -45,15 +42,27 @@ class Image:
     ----------
     pyramid : Pyramid
         Levels of the image.
+    value_range : tuple of 2 float or None, optional
+        (low, high) values that become 0 and 255, if they were stated when it was opened.
+    bands : tuple of 3 int, sequence of str or None, optional
+        Bands, if they were stated when it was opened.
 
     Attributes
     ----------
     pyramid : Pyramid
         Levels of the image, with all that is known of its file.
+    value_range : tuple of 2 float or None
+        What was stated of its values; ``pyramid.value_range`` is what holds.
+    bands : tuple or None
+        What was stated of its bands; ``pyramid.bands`` is what holds.
     """
 
-    def __init__(self, pyramid: Pyramid) -> None:
+    def __init__(
+        self, pyramid: Pyramid, *, value_range: tuple[float, float] | None = None, bands: Bands | None = None
+    ) -> None:
         self.pyramid = pyramid
+        self.value_range = value_range
+        self.bands = bands
 
     @property
     def name(self) -> str:
@@ -138,14 +147,12 @@ class Image:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what another process opens it by: its file, or the array itself."""
-        pyramid = self.pyramid
-        shown = {name: getattr(pyramid, name) for name in SHOWN}
+        pyramid, stated = self.pyramid, (self.value_range, self.bands)
         if pyramid.path is not None:
-            path = pyramid.path if is_url(pyramid.path) else str(Path(pyramid.path).absolute())
-            return _of_file, (path, shown)
+            return _of_file, (pyramid.path if is_url(pyramid.path) else str(Path(pyramid.path).absolute()), *stated)
         validity = pyramid.validity
         first = None if validity is None else Validity(validity.masks[:1], validity.source)
-        return _of_array, (pyramid.levels[0], pyramid.name, pyramid.georeference, first, shown)
+        return _of_array, (pyramid.levels[0], pyramid.name, pyramid.georeference, first, *stated)
 
     def _facts(self) -> dict[str, str]:
         """Return what is known of the image, by name."""
@@ -177,21 +184,19 @@ def _read_level(image: Image, level: int, window: IntWindow) -> NDArray[Any]:
     return image.pyramid.read_native(window, level)
 
 
-def _of_file(path: str, shown: dict[str, Any]) -> Image:
+def _of_file(path: str, value_range: tuple[float, float] | None, bands: Bands | None) -> Image:
     """Open an image again as another process had opened it."""
-    return Image(_with(open_image(path), shown))
+    return Image(open_image(path, value_range=value_range, bands=bands), value_range=value_range, bands=bands)
 
 
 def _of_array(
-    level: Level, name: str, georeference: Georeference | None, validity: Validity | None, shown: dict[str, Any]
+    level: Level,
+    name: str,
+    georeference: Georeference | None,
+    validity: Validity | None,
+    value_range: tuple[float, float] | None,
+    bands: Bands | None,
 ) -> Image:
     """Make an image of the array of another process."""
-    return Image(_with(pyramid_from_array(level, name=name, georeference=georeference, validity=validity), shown))
-
-
-def _with(pyramid: Pyramid, shown: dict[str, Any]) -> Pyramid:
-    """Return an image with the attributes of ``SHOWN``."""
-    found = copies.copy(pyramid)
-    for name, value in shown.items():
-        setattr(found, name, value)
-    return found
+    pyramid = pyramid_from_array(level, name=name, georeference=georeference, validity=validity)
+    return Image(pyramid.with_display(value_range, bands), value_range=value_range, bands=bands)

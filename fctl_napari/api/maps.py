@@ -124,21 +124,25 @@ class Map:
         """True if corrections are part of it."""
         return isinstance(self.source, FinalMap)
 
-    def is_corrected_by(self, corrections: Path | str) -> bool:
-        """Return whether these corrections are part of it.
+    def compared_with(self, ground_truth: Path | str) -> Map:
+        """Return the map that is compared with a ground truth.
 
         Parameters
         ----------
-        corrections : Path or str
-            Folder of corrections.
+        ground_truth : Path or str
+            The ground truth.
 
         Returns
         -------
-        bool
-            True if they are.
+        Map
+            This map; or its prediction alone, if the ground truth are the corrections that are part of it.
         """
         own = self.source.corrections.path if isinstance(self.source, FinalMap) else None
-        return own is not None and own.resolve() == Path(corrections).resolve()
+        if own is None or own.resolve() != Path(ground_truth).resolve():
+            return self
+        alone = self.prediction
+        alone._notes = [*self.notes[:-1], "without corrections, because they are the ground truth"]
+        return alone
 
     @property
     def prediction(self) -> Map:
@@ -174,7 +178,8 @@ class Map:
         """The image, if it is still where it was."""
         try:
             path, value_range, bands = image_of(self._store)
-            return Image(open_image(path, value_range=value_range, bands=bands))
+            pyramid = open_image(path, value_range=value_range, bands=bands)
+            return Image(pyramid, value_range=value_range, bands=bands)
         except FctlError:
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,11 +11,11 @@ from fctl_napari.api.checked import AnyWindow, Count, checked
 from fctl_napari.api.ground_truths import GroundTruthLike, ground_truth_of
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
-from fctl_napari.correcting.chosen_map import WITHOUT
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.error_regions import Region, Regions, find_errors, find_uncertain, order
 from fctl_napari.evaluation.evaluation import BOUNDARY_PX, Evaluation
 from fctl_napari.evaluation.evaluation import evaluate as score
+from fctl_napari.evaluation.unclear_classes import hints_on
 from fctl_napari.exceptions import InputError
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -33,8 +34,8 @@ class Figures:
     ----------
     evaluation : Evaluation
         Confusion matrix, scores by class, calibration, boundary IoU.
-    name : str
-        Name of the map.
+    compared : Map
+        The map.
     notes : list of str
         What is to be known of the ground truth and of the map.
 
@@ -42,14 +43,21 @@ class Figures:
     ----------
     evaluation : Evaluation
         All figures.
+    compared : Map
+        The map that was compared: without corrections, if they are the ground truth.
     notes : list of str
         What is to be known of the ground truth and of the map.
     """
 
-    def __init__(self, evaluation: Evaluation, name: str, notes: list[str]) -> None:
+    def __init__(self, evaluation: Evaluation, compared: Map, notes: list[str]) -> None:
         self.evaluation = evaluation
+        self.compared = compared
         self.notes = notes
-        self._name = name
+
+    @property
+    def _name(self) -> str:
+        """Name of the map."""
+        return self.compared.path.name
 
     @property
     def miou(self) -> float:
@@ -110,15 +118,20 @@ class Errors:
         The map.
     with_ground_truth : bool
         If True, they are errors, else doubts.
+    notes : sequence of str, optional
+        What is to be known of the ground truth.
 
     Attributes
     ----------
     regions : Regions
         The regions, with the counts of all.
+    notes : list of str
+        What is to be known of the ground truth.
     """
 
-    def __init__(self, regions: Regions, source: Map, *, with_ground_truth: bool) -> None:
+    def __init__(self, regions: Regions, source: Map, *, with_ground_truth: bool, notes: Sequence[str] = ()) -> None:
         self.regions = regions
+        self.notes = list(notes)
         self._map = source
         self._with_ground_truth = with_ground_truth
 
@@ -152,7 +165,7 @@ class Errors:
     def _repr_html_(self) -> str:
         """Return the list for a notebook."""
         header = ("y0 x0 y1 x1", "px", "is", "called", "confidence")
-        return html.block(repr(self)[1:-1], html.table(header, self._rows()))
+        return html.block(repr(self)[1:-1], html.table(header, self._rows()), *map(html.sentence, self.notes))
 
 
 @checked
@@ -203,15 +216,15 @@ def evaluate(
     True
     """
     chosen = source if isinstance(source, Map) else Map(source)
-    said = chosen.notes
     if isinstance(ground_truth, Corrections):
         ground_truth = ground_truth.path
-    if isinstance(ground_truth, Path | str) and chosen.is_corrected_by(ground_truth):
-        chosen, said = chosen.prediction, [WITHOUT]
+    if isinstance(ground_truth, Path | str):
+        chosen = chosen.compared_with(ground_truth)
     there, notes = ground_truth_of(chosen.source, ground_truth, mapping)
     with progress_bar("Comparing", progress) as report:
         found = score(chosen.source, there, region, boundary_px=boundary_px, progress=report)
-    return Figures(found, chosen.path.name, [*said, *notes])
+    hints = hints_on(there, found, chosen.source.predicted_classes.names)
+    return Figures(found, chosen, [*chosen.notes, *notes, *hints])
 
 
 @checked
@@ -263,16 +276,17 @@ def errors(
     >>> found[0].pixels >= found[1].pixels  # the largest first
     True
     """
-    chosen = source if isinstance(source, Map) else Map(source)
+    chosen = source if isinstance(source, Map) else Map(source, raw=True)
     store = chosen.prediction.source
     assert isinstance(store, Segmentation)
     if ground_truth is None and mapping is not None:
         raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
+    notes: list[str] = []
     with progress_bar("Looking for regions", progress) as report:
         if ground_truth is None:
             found = find_uncertain(store, region, measure=measure, progress=report)
         else:
-            there, _ = ground_truth_of(store, ground_truth, mapping)
+            there, notes = ground_truth_of(store, ground_truth, mapping)
             found = find_errors(store, there, region, progress=report)
     ordered = Regions(order(found, by), found=found.found, small=found.small, pixels=found.pixels)
-    return Errors(ordered, chosen, with_ground_truth=ground_truth is not None)
+    return Errors(ordered, chosen, with_ground_truth=ground_truth is not None, notes=notes)

@@ -74,9 +74,14 @@ def open(
             return Corrections.open(source)
         if kind == "segmentation":
             return Map(source)
-        return Image(open_image(source, value_range=value_range, bands=bands))
-    pyramid = source.pyramid if isinstance(source, Image) else pyramid_of(source, name)
-    return Image(pyramid.with_display(value_range, bands))
+        return Image(open_image(source, value_range=value_range, bands=bands), value_range=value_range, bands=bands)
+    if not isinstance(source, Image):
+        source = Image(pyramid_of(source, name))
+    return Image(
+        source.pyramid.with_display(value_range, bands),
+        value_range=value_range or source.value_range,
+        bands=bands or source.bands,
+    )
 
 
 def _kind(folder: Path) -> str | None:

@@ -5,15 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from fctl_napari.progress import Progress, no_progress
+from fctl_napari.progress import NotedProgress, no_progress
 
-Shown = bool | Callable[[int, int], None]
-"""True shows a bar where somebody sees it, False shows nothing, and a function takes the counts itself."""
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of the caller that shows notes too, such as the loss or the rate.
+
+    Attributes
+    ----------
+    show : callable
+        Function ``show(done, total, note)``.
+    """
+
+    show: Callable[..., None]
+
+
+Shown = bool | Bar | Callable[[int, int], None]
+"""True shows a bar where somebody sees it, False shows nothing, and a function or a bar takes the counts itself."""
 
 
 @contextmanager
-def progress_bar(description: str, shown: Shown) -> Iterator[Progress]:
+def progress_bar(description: str, shown: Shown) -> Iterator[NotedProgress]:
     """Show the progress of a block.
 
     A notebook gets a bar of tqdm, a terminal one of rich, and nobody else gets any.
@@ -22,16 +37,23 @@ def progress_bar(description: str, shown: Shown) -> Iterator[Progress]:
     ----------
     description : str
         Text of the bar.
-    shown : bool or callable
-        True for a bar, False for none, or a function ``progress(done, total)``.
+    shown : bool, Bar or callable
+        True for a bar, False for none, a bar of the caller, or a function ``progress(done, total)``.
 
     Yields
     ------
-    Progress
+    NotedProgress
         Callback for the work.
     """
-    if callable(shown):
-        yield shown
+    if isinstance(shown, Bar):
+        yield shown.show
+    elif callable(shown):
+        take = shown
+
+        def counts(done: int, total: int, note: str = "") -> None:
+            take(done, total)
+
+        yield counts
     elif shown and in_notebook():
         with _notebook_bar(description) as progress:
             yield progress
@@ -50,7 +72,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def _notebook_bar(description: str) -> Iterator[Progress]:
+def _notebook_bar(description: str) -> Iterator[NotedProgress]:
     try:
         from tqdm.notebook import tqdm
 
@@ -59,9 +81,10 @@ def _notebook_bar(description: str) -> Iterator[Progress]:
         yield no_progress
         return
 
-    def show(done: int, total: int) -> None:
+    def show(done: int, total: int, note: str = "") -> None:
         if bar.total != total:
             bar.reset(total)
+        bar.set_postfix_str(note, refresh=False)
         bar.update(done - bar.n)
 
     try:
@@ -71,10 +94,16 @@ def _notebook_bar(description: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _terminal_bar(description: str) -> Iterator[Progress]:
+def _terminal_bar(description: str) -> Iterator[NotedProgress]:
     from rich.console import Console
     from rich.progress import Progress as Bars
+    from rich.progress import TextColumn
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(description, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total or None)
+    columns = (*Bars.get_default_columns(), TextColumn("{task.fields[note]}"))
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(description, total=None, note="")
+
+        def show(done: int, total: int, note: str = "") -> None:
+            bars.update(task, completed=done, total=total or None, note=note)
+
+        yield show

@@ -68,7 +68,7 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
         with progress_bar(description, progress) as report:
             while True:
                 event = under_way.wait(LOOK_SECONDS)
-                report(event.done, event.total or 0)
+                report(event.done, event.total or 0, event.note)
                 if event.state in ("done", "failed", "cancelled"):
                     break
     except BaseException:

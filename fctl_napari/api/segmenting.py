@@ -115,8 +115,8 @@ def segment(
         precision=precision,
         engine=engine,
         batch=batch,
-        value_range=found.pyramid.value_range,
-        bands=bands if bands is not None else found.pyramid.bands,
+        value_range=found.value_range,
+        bands=found.bands,
         fresh=fresh,
     )
     run(request, f"Segmenting with {network.name}", progress, scheduler)
@@ -172,7 +172,7 @@ def refine(
     FctlError
         The map, the refiner or a setting does not do; the sentence says what to do.
     """
-    chosen = source if isinstance(source, Map) else Map(source)
+    chosen = source if isinstance(source, Map) else Map(source, raw=True)
     network = load_checkpoint(refiner)
     image, value_range, bands = image_of(chosen.prediction.source)  # type: ignore[arg-type]
     request = SegmentationRequest(

@@ -60,14 +60,14 @@ def train(
     """
     chosen = load_train_config(str(config), dict(settings or {}))
     folder = Path("runs") / chosen.name if out is None else Path(out)
+    stages = [chosen.name]
     with progress_bar(f"Training {chosen.name}", progress) as report:
-        written = run_training(
-            chosen,
-            folder,
-            data_folder=data,
-            device=device,
-            progress=lambda step, steps, _loss: report(step, steps),
-        )
+
+        def show(step: int, steps: int, loss: float) -> None:
+            stage = "" if stages[-1] == chosen.name else f"{stages[-1]} "
+            report(step, steps, f"{stage}loss {loss:.3f}")
+
+        written = run_training(chosen, folder, data_folder=data, device=device, progress=show, starting=stages.append)
     return Checkpoint(written)
 
 
@@ -119,6 +119,7 @@ def ablate(
     config: str | Path = "earth",
     out: Path | str = "runs/ablation",
     *,
+    rows: Sequence[str] = (),
     data: Path | str = ".",
     settings: Mapping[str, Any] | None = None,
     contexts: Dataset | None = None,
@@ -146,6 +147,8 @@ def ablate(
         How every row is trained: a TOML file, or a built-in recipe.
     out : Path or str, optional
         Folder of the table and the runs.
+    rows : sequence of str, optional
+        Names of the only rows to train. Empty for all.
     data : Path or str, optional
         Where the config's relative paths start.
     settings : mapping of str to object or None, optional
@@ -188,6 +191,7 @@ def ablate(
     recipe = load_train_config(str(config), dict(settings or {}))
     request = AblationRequest(
         tables=(tables,) if isinstance(tables, int) else tuple(dict.fromkeys(tables)),
+        only=tuple(rows),
         recipe=recipe,
         out=Path(out),
         data_folder=Path(data),
@@ -204,7 +208,7 @@ def ablate(
         workers=workers,
     )
     with progress_bar("Ablating", progress) as report:
-        return AblationTable(run_ablation(request, lambda done, total, _note: report(done, total)))
+        return AblationTable(run_ablation(request, report))
 
 
 def _encoders(checkpoint: CheckpointLike, out: Path) -> Path:

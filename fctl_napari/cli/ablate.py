@@ -112,11 +112,10 @@ def run(
     ] = None,
 ) -> None:
     """Train and measure every row of tables with the same budget; the same call resumes where it was stopped."""
-    from fctl_napari.ablation.plan import TILES, AblationRequest
-    from fctl_napari.ablation.run import run_ablation
+    from fctl_napari.ablation.plan import TILES
+    from fctl_napari.api.progress import Bar
+    from fctl_napari.api.training import ablate
     from fctl_napari.cli.output import counting, out
-    from fctl_napari.model.model_card import builtin_checkpoints
-    from fctl_napari.training.config import load_train_config
     from fctl_napari.training.recipes import parse_overrides
 
     stated = stated_bands(bands, band_names)
@@ -126,37 +125,31 @@ def run(
         "data.bands": stated and list(stated),
         "encoder_weights": None if weights is None else str(weights.absolute()),
     }
-    settings = load_train_config(
-        recipe, parse_overrides(changes or ()) | {key: value for key, value in given.items() if value is not None}
-    )
     if weights is not None and frozen_encoders is not None:
         raise ConfigError("--weights and --frozen-encoders both say where encoders start; give one.")
-    if str(frozen_encoders) in builtin_checkpoints():
-        from fctl_napari.ablation.first_encoder import write_first_encoder
-
-        name = f"{frozen_encoders}_first_encoder.safetensors"
-        frozen_encoders = write_first_encoder(str(frozen_encoders), target / name)
-    request = AblationRequest(
-        tables=tuple(dict.fromkeys(tables)),
-        recipe=settings,
-        out=target,
-        data_folder=data,
-        contexts=contexts or ("deepglobe" if settings.data.sample else "inria"),
-        base=base,
-        seeds=seeds,
-        steps=steps,
-        minutes=minutes,
-        frozen_encoders=frozen_encoders,
-        tiles=tiles or TILES,
-        device=device,
-        precision=precision,
-        scheduler=scheduler,
-        workers=workers,
-        only=tuple(rows or ()),
-    )
+    settings = parse_overrides(changes or ()) | {key: value for key, value in given.items() if value is not None}
     with counting("Ablating") as report:
-        written = run_ablation(request, report)
-    out.print(str(written), highlight=False, soft_wrap=True)
+        table = ablate(
+            tables,
+            recipe,
+            target,
+            rows=rows or (),
+            data=data,
+            settings=settings,
+            contexts=contexts,
+            base=base,
+            seeds=seeds,
+            steps=steps,
+            minutes=minutes,
+            frozen_encoders=frozen_encoders,
+            tiles=tiles or TILES,
+            device=device,
+            precision=precision,
+            scheduler=scheduler,
+            workers=workers,
+            progress=Bar(report),
+        )
+    out.print(str(table.path), highlight=False, soft_wrap=True)
 
 
 def report(

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 from fctl_napari.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from fctl_napari.correcting.final_map import FinalMap
-    from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.api.maps import Map
 
 
 def chosen_map(
-    segmentation: Segmentation, raw: bool, corrections: Path | None, *, ground_truth: Path | None = None
-) -> tuple[Segmentation | FinalMap, list[str]]:
-    """Choose the map that a command works on, see ``correcting.chosen_map``, with notes for ``output.say``."""
-    from fctl_napari.correcting.chosen_map import chosen_map as choose
-    from fctl_napari.correcting.final_map import FinalMap
+    segmentation: Path, raw: bool, corrections: Path | None = None, *, ground_truth: Path | None = None
+) -> tuple[Map, list[str]]:
+    """Open the map that a command works on, with notes for ``output.say``."""
+    from fctl_napari.api.maps import Map
 
     if raw and corrections is not None:
         raise ConfigError("--raw leaves corrections out and --corrections names some; give one of them.")
-    chosen, notes = choose(segmentation, raw=raw, corrections=corrections, ground_truth=ground_truth)
-    if isinstance(chosen, FinalMap):
-        notes[-1] += "; --raw leaves them out"
-    return chosen, notes
+    chosen = Map(segmentation, raw=raw, corrections=corrections)
+    if ground_truth is not None:
+        chosen = chosen.compared_with(ground_truth)
+    return chosen, said(chosen.notes)
+
+
+def said(notes: list[str]) -> list[str]:
+    """Return the notes on a map as its command says them."""
+    return [f"{note}; --raw leaves them out" if note.startswith("with ") else note for note in notes]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fctl_napari.cli.chosen_map import chosen_map
+from fctl_napari.cli.chosen_map import chosen_map, said
 from fctl_napari.cli.options import CorrectionsOption, JsonOption, RawOption, RegionOption, SegmentationArgument
 from fctl_napari.cli.region import region_inside
 from fctl_napari.exceptions import FctlError, InputError
@@ -16,7 +15,6 @@ from fctl_napari.files import atomic_write, write_json
 
 if TYPE_CHECKING:
     from fctl_napari.correcting.final_map import FinalMap
-    from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.ground_truth import GroundTruth
     from fctl_napari.segmentation.store.store import Segmentation
     from fctl_napari.windows import IntWindow
@@ -73,46 +71,33 @@ def evaluate(
 
     The map is the prediction with the corrections that lie beside the image; --raw measures the network alone.
     """
+    from fctl_napari.api.measuring import evaluate as measure
     from fctl_napari.cli.facts import say_domain
     from fctl_napari.cli.output import counting, err, out, say
     from fctl_napari.cli.tables import show_evaluation
     from fctl_napari.correcting.chosen_map import used, used_json
     from fctl_napari.correcting.final_map import FinalMap
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
-    from fctl_napari.evaluation.evaluation import evaluate as score
     from fctl_napari.figures.evaluation import evaluation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.segmentation.store.store import Segmentation
 
     if figure is not None:
         check_figure_path(figure)
-    store = Segmentation.open(segmentation)
-    region = region_inside(region, store.shape, segmentation)
-    chosen, notes = chosen_map(store, raw, corrections, ground_truth=ground_truth)
-    final = chosen if isinstance(chosen, FinalMap) else None
-    there = open_ground_truth(ground_truth, mapping, chosen)
-    assert there is not None
+    chosen, _ = chosen_map(segmentation, raw, corrections)
+    region = region_inside(region, chosen.shape, segmentation)
     with counting("Comparing") as report:
-        evaluation = score(chosen, there, region, boundary_px=boundary or None, progress=report)
-    say(notes)
+        measured = measure(
+            chosen, ground_truth, region=region, mapping=mapping, boundary_px=boundary or None, progress=report
+        )
+    evaluation, source, store = measured.evaluation, measured.compared.source, Segmentation.open(segmentation)
+    final = source if isinstance(source, FinalMap) else None
+    say(said(measured.notes))
     show_evaluation(evaluation, None if final is None else used(final))
     domain = _domain(store, checkpoint, region)
     if "trained_on" in domain:
         out.print(domain["trained_on"]["words"], highlight=False, markup=False, soft_wrap=True)
     say_domain(domain.get("warning"))
-    hint = _unmapped(there, evaluation, store.class_table.names)
-    if hint is not None:
-        err.print(hint, highlight=False, markup=False, soft_wrap=True)
-    if evaluation.mixed_up is not None:
-        moved, share = evaluation.mixed_up
-        pairs = ", ".join(f"{one} is {other}" for one, other in moved.items())
-        err.print(
-            f"the classes of the ground truth seem to be mixed up: accuracy is {evaluation.scores.accuracy:.4f}, and "
-            f"{share:.4f} if what it calls {pairs}; check how its values are read, or state it with --map FILE",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
     if csv_file is not None:
         with atomic_write(csv_file, "w") as file:
             file.write(evaluation.to_csv())
@@ -145,23 +130,24 @@ def errors(
     json_file: JsonOption = None,
 ) -> None:
     """List connected regions of errors, the largest first; without a ground truth, of doubts."""
-    from fctl_napari.cli.output import counting, out
+    from fctl_napari.api.measuring import errors as find
+    from fctl_napari.cli.output import counting, out, say
     from fctl_napari.cli.tables import show_regions
-    from fctl_napari.evaluation.error_regions import SMALLEST, find_errors, find_uncertain, order
+    from fctl_napari.evaluation.error_regions import SMALLEST
     from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.segmentation.store.store import Segmentation
 
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
-    there = open_ground_truth(ground_truth, mapping, store)
     marks = Marks.of_segmentation(store)
-    kind = "errors" if there is not None else "doubts"
+    kind = "errors" if ground_truth is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
-        if there is not None:
-            found = find_errors(store, there, region, progress=report)
-        else:
-            found = find_uncertain(store, region, measure=measure, progress=report)
-    listed = order(found, by)[:most]
+        looked = find(
+            segmentation, ground_truth, region=region, by=by, measure=measure, mapping=mapping, progress=report
+        )
+    say(looked.notes)
+    found = looked.regions
+    listed = found[:most]
     names = store.class_table.names
     if listed:
         show_regions(listed, marks, names)
@@ -240,29 +226,3 @@ def open_ground_truth(
     ground_truth, notes = open_ground_truth_of(segmentation, path, mapping)
     say(notes)
     return ground_truth
-
-
-def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation, predicted: Sequence[str]) -> str | None:
-    """Return a hint if values of the ground truth may stand for a predicted class that no pixel of it has.
-
-    Published masks use 255 for a class, for example.
-    """
-    from fctl_napari.imagery.labels.label_source import LabelSource
-
-    px_by_class = zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True)
-    absent = [name for name, px in px_by_class if not px and name in predicted]
-    y0, x0, y1, x1 = evaluation.region
-    dropped = (y1 - y0) * (x1 - x0) - evaluation.scores.pixels
-    if (
-        not absent
-        or not dropped
-        or ground_truth.class_names is not None
-        or not isinstance(ground_truth, LabelSource)
-        or ground_truth.by_color
-    ):
-        return None
-    return (
-        f"{dropped} px were not scored, and nothing in the ground truth is {', '.join(absent)}; if a value there "
-        "stands for it (255 is no class), state it with --map FILE: "
-        '{"values": {"0": "background", "255": "building"}}'
-    )

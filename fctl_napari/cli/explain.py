@@ -54,12 +54,12 @@ def explain(
     image_number: ImageNumberOption = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
+    from fctl_napari.api.explaining import explain as explain_pixel
+    from fctl_napari.api.opening import as_image
     from fctl_napari.cli.output import err, out
     from fctl_napari.cli.tables import show_explanation
-    from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.imagery.numbered import with_number
-    from fctl_napari.model.feature_ablation import Without
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
     from fctl_napari.segmentation.inference.network_image import check_image_options
 
@@ -68,25 +68,20 @@ def explain(
 
     stated = stated_bands(bands, band_names)
     check_image_options(read_card(resolve_checkpoint(checkpoint)).config, value_range, stated)
-
-    from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
-
     with err.status("Explaining"):
         explanation = explain_pixel(
-            with_number(image, image_number),
-            checkpoint,
+            as_image(with_number(image, image_number), value_range=value_range, bands=stated),
             (y, x),
+            checkpoint,
             overlap=overlap,
             device=device,
             precision=precision,
             exact_contexts=exact_contexts,
-            value_range=value_range,
-            bands=stated,
             channel=channel,
-            without=Without.named(without or ()),
+            without=without or (),
         )
-    show_explanation(explanation)
+    show_explanation(explanation.explained)
     if target is not None:
         with err.status("Drawing"):
-            save_figure(explanation_figure(explanation, limits=limits, part=part), target)
+            save_figure(explanation.figure(limits=limits, part=part), target)
         out.print(str(target), highlight=False, soft_wrap=True)

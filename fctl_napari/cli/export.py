@@ -59,23 +59,18 @@ def export(
 
     The map is the prediction with the corrections that lie beside the image.
     """
+    from fctl_napari.api.exporting import export as export_map
     from fctl_napari.cli.output import counting, out, say
-    from fctl_napari.correcting.provenance import Provenance, check_provenance_path
-    from fctl_napari.exporting.export import export as export_classes
     from fctl_napari.exporting.losses import ExportLosses
-    from fctl_napari.segmentation.store.store import Segmentation
 
-    store = Segmentation.open(segmentation)
-    if kind == "provenance":
-        check_provenance_path(target)
-    region = region_inside(region, store.shape, segmentation)
-    chosen, notes = chosen_map(store, raw, corrections)
+    chosen, notes = chosen_map(segmentation, raw, corrections)
+    region = region_inside(region, chosen.shape, segmentation)
     losses = ExportLosses()
     with counting("Exporting") as report:
-        written = export_classes(
-            Provenance(chosen) if kind == "provenance" else chosen,
+        written = export_map(
+            chosen,
             target,
-            kind=None if kind == "provenance" else kind,
+            kind=kind,
             region=region,
             simplify=simplify,
             min_area=min_area,

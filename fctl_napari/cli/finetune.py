@@ -21,10 +21,10 @@ from fctl_napari.cli.options import (
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from fctl_napari.finetuning.lineage import Kin
-    from fctl_napari.finetuning.progress import FinetuneProgress
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.segmentation.tiling.grid import Cell
 
@@ -88,11 +88,13 @@ def finetune(
     image_number: ImageNumberOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
+    from fctl_napari.api.finetuning import finetune as learn
+    from fctl_napari.api.opening import as_image
+    from fctl_napari.api.progress import Bar
     from fctl_napari.cli.corrected_images import find_pairs
-    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.cli.output import counting, out, say
     from fctl_napari.cli.tables import show_before_after
-    from fctl_napari.finetuning.candidates import check_free
-    from fctl_napari.finetuning.request import PARTS, finetune_request
+    from fctl_napari.finetuning.request import PARTS
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
     from fctl_napari.segmentation.inference.network_image import check_image_options
 
@@ -100,65 +102,39 @@ def finetune(
     check_image_options(read_card(resolve_checkpoint(checkpoint)).config, value_range, stated)
     chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
     given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}
-    pairs = find_pairs(images, image_number)
-    request = finetune_request(
-        image=pairs[0][0],
-        checkpoint=checkpoint,
-        corrections=pairs[0][1],
-        further=tuple(pairs[1:]),
-        out=str(check_free(target)),
-        truth=ground_truth,
-        data_folder=None if data is None else str(data),
-        seed=seed,
-        device=device,
-        precision=precision,
-        exact_contexts=exact_contexts,
-        value_range=value_range,
-        bands=stated,
-        **{name: value for name, value in given.items() if value is not None},
-    )
-
-    if len(pairs) > 1:
-        names = ", ".join(image for image, _ in pairs)
-        err.print(f"{len(pairs)} images: {names}", highlight=False, markup=False, soft_wrap=True)
-
-    from fctl_napari.finetuning.finetune import finetune as run
-
-    with counting("Preparing") as report:
-
-        def watch(progress: FinetuneProgress) -> None:
-            words = f"loss {progress.loss:.3f}" if progress.phase == "training" else ""
-            report(progress.done, progress.total, " ".join([progress.phase, words, *_watched(progress)]))
-
-        result = run(request, keep_anyway=keep_anyway, watch=watch)
-    for note in result.notes:
-        err.print(note, highlight=False, soft_wrap=True)
-    show_before_after(result.card)
-    for reason in result.gate_result.reasons:
+    (image, corrections), *further = find_pairs(images, image_number)
+    with counting(f"Learning from {count_of(1 + len(further), 'image')}") as report:
+        candidate = learn(
+            as_image(image, value_range=value_range, bands=stated),
+            checkpoint,
+            target,
+            corrections=corrections,
+            further=tuple(further),
+            ground_truth=ground_truth,
+            data_folder=None if data is None else str(data),
+            seed=seed,
+            device=device,
+            precision=precision,
+            exact_contexts=exact_contexts,
+            progress=Bar(report),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    if further:
+        say([f"{1 + len(further)} images: {', '.join([image, *(one for one, _ in further)])}"])
+    say(candidate.notes)
+    show_before_after(candidate)
+    for reason in candidate.gate.reasons:
         out.print(reason, highlight=False, soft_wrap=True)
-    if result.kept:
-        out.print(f"{result.candidate}: kept", highlight=False, soft_wrap=True)
+    if candidate.better or keep_anyway:
+        out.print(f"{candidate.keep(anyway=keep_anyway).path}: kept", highlight=False, soft_wrap=True)
     else:
+        waiting = candidate.checkpoint.path
         out.print(
-            f"{target}: not kept; {result.candidate} waits beside it, and the same call with --keep-anyway keeps it",
+            f"{target}: not kept; {waiting} waits beside it, and the same call with --keep-anyway keeps it",
             highlight=False,
             soft_wrap=True,
         )
         raise typer.Exit(1)
-
-
-def _watched(progress: FinetuneProgress) -> list[str]:
-    """Return the latest measurements in words, with the parent's values."""
-    words = []
-    for part, name in (("held_out", "held-out IoU"), ("scene", "as before elsewhere")):
-        before, now = progress.before.get(part), progress.now.get(part)
-        if now is None or before is None:
-            continue
-        if now.scores is not None and before.scores is not None:
-            words.append(f"{name} {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
-        elif now.agreement is not None:
-            words.append(f"{name} {now.agreement:.3f}")
-    return words
 
 
 def affected(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from fctl_napari.progress import NotedProgress
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
@@ -23,13 +25,6 @@ def say(sentences: Iterable[str]) -> None:
     """Print sentences on stderr, one a line."""
     for sentence in sentences:
         err.print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-
-class Report(Protocol):
-    """Function that receives the progress of some work."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show that ``done`` of ``total`` pieces are finished, with a note beside it."""
 
 
 @contextmanager
@@ -53,7 +48,7 @@ def _bar(description: str, vanishing: bool = False) -> Iterator[tuple[Progress, 
 
 
 @contextmanager
-def counting(description: str, *, vanishing: bool = False) -> Iterator[Report]:
+def counting(description: str, *, vanishing: bool = False) -> Iterator[NotedProgress]:
     """Show a progress bar while the block runs, and at its end too unless it is vanishing.
 
     The block gets a function that takes (done, total) and perhaps a note.
@@ -131,12 +126,7 @@ def watch_run(
 
         def show(event: RunProgress) -> None:
             on_progress(event)
-            note = "starting" if event.state == "starting" else ""
-            if event.tiles_per_second:
-                note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"
-            if event.empty:
-                note += f" ({event.empty} without data)"
-            progress.update(task, completed=event.done, total=event.total or None, note=note)
+            progress.update(task, completed=event.done, total=event.total or None, note=event.note)
 
         run = engine.start(request, show)
         try:

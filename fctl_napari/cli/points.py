@@ -54,12 +54,11 @@ def draw(
     from fctl_napari.correcting.map_points import draw_on_map
     from fctl_napari.evaluation.checked_points import sample_notes
     from fctl_napari.evaluation.point_table import check_table_path, write_table
-    from fctl_napari.segmentation.store.store import Segmentation
 
     if csv_file is not None:
         check_table_path(csv_file)
-    store = Segmentation.open(segmentation)
-    source, notes = chosen_map(store, raw, None)
+    chosen, notes = chosen_map(segmentation, raw)
+    source = chosen.source
     with counting("Counting classes", vanishing=True) as progress:
         made = draw_on_map(source, final=not raw, total=total, least=least, seed=seed, fresh=fresh, progress=progress)
     points, found = made.points, sample_notes(made.points, total, least)

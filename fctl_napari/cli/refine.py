@@ -33,27 +33,30 @@ def refine(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what other settings made.")] = False,
 ) -> None:
     """Refine a segmentation by its image, tile by tile, overlaps averaged; a second run resumes where one stopped."""
-    from fctl_napari.cli.output import out, run_watched
-    from fctl_napari.segmentation.jobs.engine import SegmentationRequest
-    from fctl_napari.segmentation.jobs.refining import image_of
-    from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.api.maps import Map
+    from fctl_napari.api.progress import Bar
+    from fctl_napari.api.segmenting import refine as refine_map
+    from fctl_napari.cli.output import counting, out
 
-    store = Segmentation.open(segmentation)
-    region = region_inside(region, store.shape, segmentation)
-    image, value_range, bands = image_of(store)
-    request = SegmentationRequest(
-        image=image,
-        out=str(target.absolute()),
-        checkpoint=str(refiner.absolute()),
-        region=region,
-        merge="average",
-        device=device,
-        precision=precision,
-        batch=batch,
-        value_range=value_range,
-        bands=bands,
-        refine=str(segmentation.absolute()),
-        fresh=fresh,
-    )
-    progress = run_watched(request, f"Refining with {refiner.stem}", scheduler)
-    out.print(f"{target}: {count_of(progress.done, 'cell')} by {refiner.stem}", highlight=False, soft_wrap=True)
+    coarse = Map(segmentation, raw=True)
+    cells = 0
+    with counting(f"Refining with {refiner.stem}") as report:
+
+        def show(done: int, total: int, note: str = "") -> None:
+            nonlocal cells
+            cells = done
+            report(done, total, note)
+
+        refine_map(
+            coarse,
+            refiner,
+            target,
+            region=region_inside(region, coarse.shape, segmentation),
+            device=device,
+            precision=precision,
+            batch=batch,
+            fresh=fresh,
+            scheduler=scheduler,
+            progress=Bar(show),
+        )
+    out.print(f"{target}: {count_of(cells, 'cell')} by {refiner.stem}", highlight=False, soft_wrap=True)

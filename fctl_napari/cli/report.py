@@ -40,15 +40,13 @@ def report(
     from fctl_napari.map_report.files import save_report
     from fctl_napari.map_report.report import make_report
     from fctl_napari.map_report.report_path import check_report_path
-    from fctl_napari.segmentation.store.store import Segmentation
 
     check_report_path(target)
-    store = Segmentation.open(segmentation)
-    source, notes = chosen_map(store, raw, corrections, ground_truth=ground_truth)
-    there = open_ground_truth(ground_truth, mapping, source)
+    chosen, notes = chosen_map(segmentation, raw, corrections, ground_truth=ground_truth)
+    there = open_ground_truth(ground_truth, mapping, chosen.source)
     name = "" if ground_truth is None else ground_truth.name
     with counting("Reporting", vanishing=True) as progress:
-        made = make_report(source, ground_truth=there, ground_truth_name=name, progress=progress)
+        made = make_report(chosen.source, ground_truth=there, ground_truth_name=name, progress=progress)
     save_report(made, target)
     say(notes)
     out.print(str(target), highlight=False, soft_wrap=True)

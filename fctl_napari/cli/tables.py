@@ -14,6 +14,7 @@ from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from fctl_napari.ablation.tables import AblationRow
+    from fctl_napari.api.finetuning import Candidate
     from fctl_napari.evaluation.acquisition import Suggestion
     from fctl_napari.evaluation.agreement import Agreement
     from fctl_napari.evaluation.cost import Parameters, Speed
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.job_table import ImageRow
     from fctl_napari.evaluation.point_estimate import PointEstimate
     from fctl_napari.evaluation.review_marks import Marks
-    from fctl_napari.finetuning.gate import BeforeAfter
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.segmentation.jobs.explanation import TileExplanation
 
@@ -261,13 +261,9 @@ def show_explanation(explanation: TileExplanation) -> None:
         )
 
 
-def show_before_after(card: BeforeAfter) -> None:
+def show_before_after(candidate: Candidate) -> None:
     """Print the figures before and after fine-tuning, one set of tiles a line."""
-    from fctl_napari.finetuning.gate import WORDS
-
     table = _table("measured on", "mIoU before", "after", "px predicted as before")
-    for part, words in WORDS.items():
-        if part in card.after:
-            before, after = card.miou(part)
-            table.add_row(words, _figure(before), _figure(after), _figure(card.agreement(part)))
+    for words, *figures in candidate.rows():
+        table.add_row(words, *map(_figure, figures))
     out.print(table)

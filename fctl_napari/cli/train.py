@@ -46,13 +46,17 @@ def train(
 
     shown = {"data.value_range": value_range, "data.bands": stated_bands(bands, band_names)}
     given = {key: list(values) for key, values in shown.items() if values is not None}
-    chosen = load_train_config(config, parse_overrides(settings or ()) | given)
+    changes = parse_overrides(settings or ()) | given
+    chosen = load_train_config(config, changes)
 
+    from fctl_napari.api.progress import Bar
+    from fctl_napari.api.training import train as train_network
     from fctl_napari.training.distributed import is_first
-    from fctl_napari.training.train import train as run_training
 
     folder = target or Path("runs") / chosen.name
     if not is_first():
+        from fctl_napari.training.train import train as run_training
+
         run_training(chosen, folder, data_folder=data, device=device)
         return
     if chosen.data.layout:
@@ -60,23 +64,10 @@ def train(
 
         found = find_data_set(data, layout=chosen.data.layout, table=chosen.data.classes)
         err.print(found.describe(), highlight=False, soft_wrap=True)
-    with counting(f"Training {chosen.name}") as report:
-        name = chosen.name
-
-        def starting(stage: str) -> None:
-            nonlocal name
-            name = stage
-
-        def progress(step: int, steps: int, loss: float) -> None:
-            note = f"loss {loss:.3f}"
-            report(step, steps, note if name == chosen.name else f"{name} {note}")
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = lambda message, *_: err.print(
-                str(message), highlight=False, markup=False, soft_wrap=True
-            )
-            written = run_training(
-                chosen, folder, data_folder=data, device=device, progress=progress, starting=starting
-            )
-    out.print(str(written), highlight=False, soft_wrap=True)
+    with counting(f"Training {chosen.name}") as report, warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: err.print(
+            str(message), highlight=False, markup=False, soft_wrap=True
+        )
+        trained = train_network(config, data, folder, settings=changes, device=device, progress=Bar(report))
+    out.print(str(trained.path), highlight=False, soft_wrap=True)

@@ -14,12 +14,9 @@ from fctl_napari.segmentation.store.result_paths import usual_corrections
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.stored_image import stored_image
 
-WITHOUT = "without corrections, because they are the ground truth"
-"""Note on a map that is compared with its corrections."""
-
 
 def chosen_map(
-    segmentation: Segmentation, *, raw: bool = False, corrections: Path | None = None, ground_truth: Path | None = None
+    segmentation: Segmentation, *, raw: bool = False, corrections: Path | None = None
 ) -> tuple[Segmentation | FinalMap, list[str]]:
     """Choose the map of a segmentation: the final map, or the prediction alone.
 
@@ -31,8 +28,6 @@ def chosen_map(
         If True, the prediction alone.
     corrections : Path or None, optional
         Corrections that are part of the map. None takes those at the usual path, if they are of this image.
-    ground_truth : Path or None, optional
-        Ground truth of the map. Corrections are no part of a map that is compared with them.
 
     Returns
     -------
@@ -60,8 +55,6 @@ def chosen_map(
         notes = list(_notes_on_others(segmentation))
     if final is None:
         return segmentation, notes
-    if ground_truth is not None and ground_truth.resolve() == final.corrections.path.resolve():
-        return segmentation, [*notes, WITHOUT]
     return final, [*notes, f"with {used(final)}"]
 
 

@@ -159,18 +159,18 @@ def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None 
         kind = kind_of(out)
     elif not (out.name.lower().endswith(".json") or kind_of(out) == kind):
         raise OutputError(
-            f"{out}: is {kind_of(out)} by its name, not {kind}; leave --kind (in Python: kind) out, or change the name."
+            f"{out}: is {kind_of(out)} by its name, not {kind}; leave --kind out (in Python: kind), or change the name."
         )
     if simplify is not None and kind not in SIMPLIFIED_KINDS:
         raise OutputError(
-            f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify (in Python: simplify) out."
+            f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify out (in Python: simplify)."
         )
     if simplify is not None and not 0 < simplify < math.inf:
         raise InputError(
-            f"--simplify {simplify:g} (in Python: simplify) is no length to simplify by; give px greater than 0."
+            f"--simplify {simplify:g} is no length to simplify by; give px greater than 0 (in Python: simplify)."
         )
     if min_area and kind not in POLYGON_KINDS:
-        raise OutputError(f"{out}: has no regions that could be too small; leave --min-area (in Python: min_area) out.")
+        raise OutputError(f"{out}: has no regions that could be too small; leave --min-area out (in Python: min_area).")
     check_path(out)
     return kind
 

@@ -50,6 +50,20 @@ class FinetuneProgress:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
+    @property
+    def note(self) -> str:
+        """Phase and loss in words, and the latest figures beside the parent's."""
+        words = [self.phase, *([f"loss {self.loss:.3f}"] if self.phase == "training" else [])]
+        for part, name in (("held_out", "held-out IoU"), ("scene", "as before elsewhere")):
+            before, now = self.before.get(part), self.now.get(part)
+            if now is None or before is None:
+                continue
+            if now.scores is not None and before.scores is not None:
+                words.append(f"{name} {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
+            elif now.agreement is not None:
+                words.append(f"{name} {now.agreement:.3f}")
+        return " ".join(words)
+
 
 @dataclass(frozen=True)
 class FinetuneResult:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_commands import Fctl
 
 import fctl_napari as fctl
 from fctl_napari.exceptions import InputError, OutputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.convert import convert
 
 
 class Stop(Exception):
@@ -97,3 +100,34 @@ def test_another_array_does_not_take_the_copy_of_the_first(pixels: np.ndarray, n
     for fresh in (False, True):
         with pytest.raises(OutputError, match=r"array.image.ome.zarr: holds other px than this array; choose another"):
             fctl.segment(other, network, out, fresh=fresh, device="cpu", progress=False)
+
+
+def test_the_command_and_the_function_resume_each_other(
+    command: Fctl, pixels: np.ndarray, network: Path, tmp_path: Path
+) -> None:
+    """A range that the file states is not one that somebody stated."""
+    deep = pyramid_from_array(pixels.astype(np.uint16) * 9, name="deep", value_range=(0, 2000))
+    image, out = convert(deep, tmp_path / "deep.ome.zarr"), tmp_path / "out.ome.zarr"
+    call = partial(fctl.segment, image, network, out, device="cpu", progress=False)
+    assert call(region=(0, 0, 64, 64)).done < 1
+    assert command("segment", image, "--checkpoint", network, "--out", out, "--device", "cpu").code == 0
+    whole = call()
+    assert whole.done == 1
+    assert call(value_range=(0, 2000)).done == 1  # as the window states it
+    with pytest.raises(OutputError, match="another value range"):
+        call(value_range=(0, 2001))
+    assert np.array_equal(
+        fctl.segment(fctl.open(image), network, out, device="cpu", progress=False).read(), whole.read()
+    )
+
+
+def test_names_of_bands_that_were_stated_reach_the_worker(
+    command: Fctl, pixels: np.ndarray, network: Path, tmp_path: Path
+) -> None:
+    names = ("blue", "green", "red")
+    image, out = convert(pyramid_from_array(pixels, name="p"), tmp_path / "p.ome.zarr"), tmp_path / "out.ome.zarr"
+    call = ("--checkpoint", network, "--out", out, "--device", "cpu", "--band-names", ",".join(names))
+    assert command("segment", image, *call).code == 0
+    opened = fctl.open(image, bands=names)
+    assert isinstance(opened, fctl.Image)
+    assert fctl.segment(opened, network, out, device="cpu", progress=False).done == 1

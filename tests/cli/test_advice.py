@@ -42,6 +42,7 @@ RAISED_BY = {
     "cli/corrected_images.py": {"finetune"},
     "cli/segment.py": {"segment"},
     "cli/segment_several.py": {"segment"},
+    "evaluation/unclear_classes.py": {"evaluate"},
     "imagery/labels/polygon_files.py": {"corrections import"},
     "imagery/pyramid.py": SHOWN,
     "imagery/band_matching.py": SHOWN,

@@ -287,7 +287,8 @@ def test_the_command_refines_and_says_in_a_sentence_what_it_cannot(
         (("refine", lost.path, "--refiner", refiner), "was not made from a file"),
         (("refine", others.path, "--refiner", refiner), "are not the refiner's"),
         (("refine", partial.path, "--refiner", refiner), "is not segmented everywhere"),
-        (("refine", rough.path, "--refiner", "earth"), "there is no such checkpoint"),
+        (("refine", rough.path, "--refiner", "earth"), "earth: is not a refiner"),
+        (("refine", rough.path, "--refiner", "nowhere"), "there is no such checkpoint"),
         (("segment", folder / "scene.png", "--checkpoint", refiner), "use it with `fctl refine`"),
     ):
         assert reason in fctl(*arguments, "--out", tmp_path / "x.ome.zarr").sentence()

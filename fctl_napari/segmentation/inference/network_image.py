@@ -94,8 +94,8 @@ def check_image_options(config: FCtLConfig, value_range: tuple[float, float] | N
         )
     if value_range is not None and any(band.value_range is not None for band in config.bands):
         raise ConfigError(
-            f"--range (in Python: value_range): the network reads its bands ({names}) in ranges of its own; leave it "
-            "out."
+            f"--range: the network reads its bands ({names}) in ranges of its own; leave it out (in Python: "
+            "value_range)."
         )
 
 

@@ -11,6 +11,7 @@ import filelock
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import output_error, remove_folder
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.identity import difference, refreshed, same_image
@@ -72,7 +73,7 @@ def open_or_create(
             for word, same in (
                 ("image", same_image(facts["image"], image)),
                 ("checkpoint", facts["checkpoint"]["hash"] == checkpoint_hash),
-                *((name, facts["settings"].get(name) == value) for name, value in settings.items()),
+                *((name, _same(name, facts["settings"].get(name), value, image)) for name, value in settings.items()),
                 ("overlap", facts["grid"] == grid.facts()),
             )
             if not same
@@ -139,7 +140,10 @@ def open_parent(
             ("is of another image", same_image(parent.facts["image"], image)),
             ("has another grid of tiles", parent.facts["grid"] == grid.facts()),
             *(
-                (f"was made with another {words}", parent.settings.get(name) == settings.get(name))
+                (
+                    f"was made with another {words}",
+                    _same(name, parent.settings.get(name), settings.get(name), image),
+                )
                 for name, words in (
                     ("merge", "merge"),
                     ("value_range", "range of values"),
@@ -155,6 +159,16 @@ def open_parent(
     if differs:
         raise InputError(f"{path}: {differs[0]}, so that none of its tiles can be taken over; segment without it.")
     return parent
+
+
+def _same(name: str, stored: Any, wanted: Any, image: Pyramid) -> bool:
+    """Return whether two settings mean the same: a range or bands that the file itself states need not be stated."""
+    if stored == wanted:
+        return True
+    if name not in ("value_range", "bands") or None not in (stored, wanted) or image.path is None:
+        return False
+    own = getattr(open_image(image.path), name)
+    return own is not None and list(own) == list(stored or wanted)
 
 
 def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLock:

@@ -85,6 +85,14 @@ class RunProgress:
     view: InView | None = None
     empty: int = 0
 
+    @property
+    def note(self) -> str:
+        """Rate and device in words, and how many cells hold no data."""
+        note = "starting" if self.state == "starting" else ""
+        if self.tiles_per_second:
+            note = f"{self.tiles_per_second:.1f} tiles/s on {self.device or 'the worker'}"
+        return f"{note} ({self.empty} without data)" if self.empty else note
+
 
 class Pace:
     """Measured speed of the tiles: tiles per task and tiles per second.
