@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_commands import Fctl
+from PIL import Image
 
 import fctl_napari as fctl
 from fctl_napari.api.lazy_array import MOST_PX, require_small
@@ -123,6 +124,19 @@ def test_exports_are_those_of_the_command(segmented: fctl.Map, tmp_path: Path, c
     ours = fctl.export(segmented, tmp_path / "ours.png", progress=False)
     command("export", segmented.path, tmp_path / "theirs.png")
     assert ours.read_bytes() == (tmp_path / "theirs.png").read_bytes()
+
+
+def test_exports_of_corrections_are_those_of_the_command(segmented: fctl.Map, tmp_path: Path, command: Fctl) -> None:
+    with fctl.corrections(segmented, tmp_path / "c.ome.zarr") as painted:
+        painted.write(10, 20, np.full((30, 40), 3, np.uint8), author="ann")
+        painted.write(60, 20, np.full((30, 40), 255, np.uint8), author="ann")  # not sure
+    command("corrections", "export", painted.path, tmp_path / "theirs.png")
+    for name, source in (("path.png", painted.path), ("open.png", fctl.open(painted.path))):
+        ours = fctl.export(source, tmp_path / name, progress=False)  # type: ignore[arg-type]
+        assert ours.read_bytes() == (tmp_path / "theirs.png").read_bytes()
+    assert (np.asarray(Image.open(tmp_path / "theirs.png")) != 255).sum() == 30 * 40
+    with pytest.raises(InputError, match="provenance is of a map"):
+        fctl.export(painted.path, tmp_path / "who.tif", kind="provenance")
 
 
 def test_a_network_learns_from_corrections_and_waits_for_a_decision(scene: Path, network: Path, tmp_path: Path) -> None:
