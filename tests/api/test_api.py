@@ -113,7 +113,7 @@ def test_corrections_are_part_of_the_map_and_of_the_window_s_file(
     assert (after.read((10, 20, 40, 60)) == 2).all()
     assert np.array_equal(after.prediction.read(), before)
     assert isinstance(fctl.open(painted.path), Corrections)
-    with fctl.corrections(scene, write=False) as read, pytest.raises(ValueError, match="not open for writing"):
+    with fctl.corrections(scene, write=False) as read, pytest.raises(InputError, match="not open for writing"):
         read.write(0, 0, np.ones((2, 2), np.uint8), author="ann")
     with fctl.corrections(scene) as painted:
         painted.undo()
