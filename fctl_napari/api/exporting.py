@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fctl_napari.api.checked import AnyWindow, checked
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
+from fctl_napari.correcting.correction_store import is_corrections
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.files import export_corrections
 from fctl_napari.correcting.provenance import Provenance, check_provenance_path
 from fctl_napari.exceptions import InputError
 from fctl_napari.exporting.export import export as write
-from fctl_napari.exporting.extract import Exportable
 from fctl_napari.exporting.losses import ExportLosses
 
 
@@ -33,7 +34,7 @@ def export(
     Parameters
     ----------
     source : Map, Corrections, Path or str
-        What is written: a map or its path, or corrections.
+        What is written: a map, or corrections, whose px that are not sure have no class.
     out : Path or str
         ``.tif`` and ``.png``: class indices, 255 where there is none. ``.gpkg``, ``.geojson``: polygons.
         ``.coco.json``: annotations. ``.ome.zarr``: labels. A style for QGIS lies beside ``.tif``, ``.gpkg`` and
@@ -74,20 +75,14 @@ def export(
     out = Path(out)
     if kind == "provenance":
         check_provenance_path(out)
-    chosen = Map(source) if isinstance(source, Path | str) else source
-    shown: Exportable = chosen if isinstance(chosen, Corrections) else chosen.source
-    if kind == "provenance":
-        if isinstance(chosen, Corrections):
-            raise InputError(f"{chosen.path}: holds corrections, and provenance is of a map; give the map.")
-        shown = Provenance(chosen.source)
+    if isinstance(source, Path | str):
+        source = Corrections.open(source) if is_corrections(Path(source)) else Map(source)
     with progress_bar("Exporting", progress) as report:
-        return write(
-            shown,
-            out,
-            kind=None if kind == "provenance" else kind,
-            region=region,
-            simplify=simplify,
-            min_area=min_area,
-            losses=losses,
-            progress=report,
-        )
+        how: Any = {"region": region, "simplify": simplify, "min_area": min_area, "losses": losses, "progress": report}
+        if isinstance(source, Map):
+            if kind == "provenance":
+                return write(Provenance(source.source), out, **how)
+            return write(source.source, out, kind=kind, **how)
+        if kind == "provenance":
+            raise InputError(f"{source.path}: holds corrections, and provenance is of a map; give the map.")
+        return export_corrections(source, out, kind=kind, **how)

@@ -245,16 +245,16 @@ def export(
     min_area: MinAreaOption = 0,
 ) -> None:
     """Write corrections for other programs, as ``fctl export`` does; what is not sure has no class there."""
+    from fctl_napari.api.exporting import export as export_painted
     from fctl_napari.cli.output import counting, out
     from fctl_napari.correcting.corrections import Corrections
-    from fctl_napari.correcting.files import export_corrections
     from fctl_napari.exporting.losses import ExportLosses
 
     there = Corrections.open(corrections)
     region = region_inside(region, there.shape, corrections)
     losses = ExportLosses()
     with counting("Exporting") as report:
-        written = export_corrections(
+        written = export_painted(
             there,
             target,
             kind=kind,

@@ -56,37 +56,9 @@ def counting(description: str, *, vanishing: bool = False) -> Iterator[NotedProg
     with _bar(description, vanishing) as (progress, task):
 
         def report(done: int, total: int, note: str = "") -> None:
-            progress.update(task, completed=done, total=total, note=note)
+            progress.update(task, completed=done, total=total or None, note=note)
 
         yield report
-
-
-def run_watched(request: SegmentationRequest, description: str, scheduler: str | None) -> RunProgress:
-    """Run a request with a progress bar.
-
-    Parameters
-    ----------
-    request : SegmentationRequest
-        Request to run.
-    description : str
-        Description of the bar.
-    scheduler : str or None
-        Address of a dask scheduler, as for ``Engine``.
-
-    Returns
-    -------
-    RunProgress
-        Last progress of the run.
-
-    Raises
-    ------
-    FctlError
-        The run failed.
-    """
-    from fctl_napari.segmentation.jobs.engine import Engine
-
-    with Engine(scheduler) as engine:
-        return watch_run(engine, request, description)
 
 
 def watch_run(

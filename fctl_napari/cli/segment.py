@@ -78,8 +78,10 @@ def segment(
     json_file: JsonOption = None,
 ) -> None:
     """Segment images tile by tile; what is done is kept, and a second run resumes from there."""
+    from fctl_napari.api.progress import Bar
+    from fctl_napari.api.running import run
     from fctl_napari.cli.facts import say_domain, say_images
-    from fctl_napari.cli.output import counting, out, run_watched
+    from fctl_napari.cli.output import counting, out
     from fctl_napari.cli.segment_several import means_several, segment_several
     from fctl_napari.evaluation.domain import out_of_domain, result_differences
     from fctl_napari.exporting.logits import check_logits_path
@@ -140,7 +142,9 @@ def segment(
         cells=affected(inherit, corrections, pyramid, weights),
     )
     say_domain(early := out_of_domain(pyramid, card))
-    progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
+    description = f"Segmenting with {weights.stem}"
+    with counting(description) as report:
+        progress = run(request, description, Bar(report), scheduler)
     unit = "tiles" if merge == "crop" else "cells"
     empty = f" ({progress.empty} without data)" if progress.empty else ""
     out.print(f"{target}: {progress.done} {unit}{empty} by {weights.stem}", highlight=False, soft_wrap=True)

@@ -25,7 +25,7 @@ from fctl_napari.correcting.correction_store import (
 from fctl_napari.correcting.regions import CorrectedBox, CorrectedRegion
 from fctl_napari.correcting.strokes import Piece, Planes, Stroke, check_block
 from fctl_napari.correcting.write_ahead_log import WriteAheadLog
-from fctl_napari.exceptions import OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -33,7 +33,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable, value_names
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
-from fctl_napari.windows import IntWindow
+from fctl_napari.windows import IntWindow, whole_numbers
 
 MOST_AUTHORS = 255
 
@@ -327,7 +327,15 @@ class Corrections:
         -------
         ndarray of uint8 [y1 - y0, x1 - x0]
             0 = nothing (also outside), k + 1 = class k, 255 = not sure.
+
+        Raises
+        ------
+        InputError
+            The window is none.
         """
+        window = whole_numbers(window)
+        if window.y1 < window.y0 or window.x1 < window.x0:
+            raise InputError(f"window {tuple(window)} ends before it begins; give (y0, x0, y1, x1).")
         with self._guard:
             return self.labels.read(window, level)
 
@@ -382,8 +390,9 @@ class Corrections:
 
         Raises
         ------
-        ValueError
-            The block reaches outside, is not uint8 [y, x], or holds a value that is no class.
+        InputError
+            The block reaches outside, is not uint8 [y, x], or holds a value that is no class; or this is open for
+            reading only.
         OutputError
             The disk is full or the location is not writable. The stroke is not there; or, where only the levels could
             not be written, it is in the journal and the next call synchronizes them.
@@ -396,7 +405,7 @@ class Corrections:
             before = self._store.state((y0, x0, y0 + height, x0 + width))
             mask = block != before[0] if mask is None else np.asarray(mask, bool)
             if mask.shape != block.shape:
-                raise ValueError(f"the mask is of shape {mask.shape} and the block of {block.shape}")
+                raise InputError(f"the mask is of shape {mask.shape} and the block of {block.shape}; give them alike.")
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             if not rows.size:
                 return None
@@ -560,7 +569,7 @@ class Corrections:
 
     def _require_writable(self) -> None:
         if self._lock is None:
-            raise ValueError(f"{self.path} is not open for writing")
+            raise InputError(f"{self.path}: is not open for writing; open it so (in Python: fctl.corrections).")
 
     def _next(self, op: Literal["undo", "redo"], author: str | None) -> int | None:
         """Return the action that is undone or redone next."""

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.correcting.journal import Entry
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import NOT_SURE
-from fctl_napari.windows import IntWindow
+from fctl_napari.windows import IntWindow, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -211,15 +212,21 @@ def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int,
 
     Raises
     ------
-    ValueError
+    InputError
         It reaches outside, is not uint8 [y, x], or holds a value that is no class.
     """
-    if block.dtype != np.uint8 or block.ndim != 2:
-        raise ValueError(f"a block of corrections is uint8 [y, x], not {block.dtype} of shape {block.shape}")
-    (y0, x0), (height, width) = at, shape
-    y1, x1 = y0 + block.shape[0], x0 + block.shape[1]
+    if not isinstance(block, np.ndarray) or block.dtype != np.uint8 or block.ndim != 2:
+        kind = f"{block.dtype} of shape {block.shape}" if isinstance(block, np.ndarray) else type(block).__name__
+        raise InputError(f"a block of corrections is uint8 [y, x], not {kind}; convert it.")
+    y0, x0, y1, x1 = window = whole_numbers((*at, at[0] + block.shape[0], at[1] + block.shape[1]))
+    height, width = shape
     if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
-        raise ValueError(f"block ({y0}, {x0}, {y1}, {x1}) reaches outside {shape}")
+        raise InputError(
+            f"block {tuple(window)} reaches outside the {height} x {width} px image (height x width); cut it to the "
+            "image."
+        )
     strays = block[(block > classes) & (block != NOT_SURE)]
     if strays.size:
-        raise ValueError(f"value {strays[0]} is no class; there are {classes}, and 255 for not sure")
+        raise InputError(
+            f"value {strays[0]} is no class; give 1 to {classes} for the classes, {NOT_SURE} for not sure, 0 to erase."
+        )

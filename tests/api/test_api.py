@@ -114,7 +114,7 @@ def test_corrections_are_part_of_the_map_and_of_the_window_s_file(
     assert (after.read((10, 20, 40, 60)) == 2).all()
     assert np.array_equal(after.prediction.read(), before)
     assert isinstance(fctl.open(painted.path), Corrections)
-    with fctl.corrections(scene, write=False) as read, pytest.raises(ValueError, match="not open for writing"):
+    with fctl.corrections(scene, write=False) as read, pytest.raises(InputError, match="not open for writing"):
         read.write(0, 0, np.ones((2, 2), np.uint8), author="ann")
     with fctl.corrections(scene) as painted:
         painted.undo()
@@ -125,6 +125,19 @@ def test_exports_are_those_of_the_command(segmented: fctl.Map, tmp_path: Path, c
     ours = fctl.export(segmented, tmp_path / "ours.png", progress=False)
     command("export", segmented.path, tmp_path / "theirs.png")
     assert ours.read_bytes() == (tmp_path / "theirs.png").read_bytes()
+
+
+def test_exports_of_corrections_are_those_of_the_command(segmented: fctl.Map, tmp_path: Path, command: Fctl) -> None:
+    with fctl.corrections(segmented, tmp_path / "c.ome.zarr") as painted:
+        painted.write(10, 20, np.full((30, 40), 3, np.uint8), author="ann")
+        painted.write(60, 20, np.full((30, 40), 255, np.uint8), author="ann")  # not sure
+    command("corrections", "export", painted.path, tmp_path / "theirs.png")
+    for name, source in (("path.png", painted.path), ("open.png", fctl.open(painted.path))):
+        ours = fctl.export(source, tmp_path / name, progress=False)  # type: ignore[arg-type]
+        assert ours.read_bytes() == (tmp_path / "theirs.png").read_bytes()
+    assert (np.asarray(Image.open(tmp_path / "theirs.png")) != 255).sum() == 30 * 40
+    with pytest.raises(InputError, match="provenance is of a map"):
+        fctl.export(painted.path, tmp_path / "who.tif", kind="provenance")
 
 
 def test_a_network_learns_from_corrections_and_waits_for_a_decision(scene: Path, network: Path, tmp_path: Path) -> None:

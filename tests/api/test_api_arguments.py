@@ -222,3 +222,12 @@ def test_numpy_is_told_that_a_copy_is_made(image: fctl.Image, segmented: fctl.Ma
             np.array(source, copy=False)
         assert np.array_equal(np.array(source, copy=True), source.read())
         assert np.asarray(source, dtype=np.int32).dtype == np.int32
+
+
+@pytest.mark.parametrize("window", [(1, 2, 3), (9, 9, 3, 3), (0.0, 0.0, 9.5, 9.0), "abcd"], ids=str)
+def test_corrections_are_read_by_windows_too(painted: Path, window: Any) -> None:
+    corrections = fctl.open(painted)
+    assert isinstance(corrections, Corrections)
+    with pytest.raises(FctlError, match=r"give \(y0, x0, y1, x1\)"):
+        corrections.read(window)
+    assert (corrections.read(np.array([0, 0, 30, 40])) == 3).all()  # type: ignore[arg-type]

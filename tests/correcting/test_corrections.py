@@ -174,10 +174,10 @@ def test_half_made_corrections_are_replaced(path: Path) -> None:
 )
 def test_what_is_no_correction_is_refused(path: Path, y: int, block: np.ndarray, complaint: str) -> None:
     with Corrections.create(path, blank(), TABLE) as corrections:
-        with pytest.raises(ValueError, match=complaint):
+        with pytest.raises(InputError, match=complaint):
             corrections.write(y, 0, block, author="ann")
         assert not corrections.can_undo()
-    with pytest.raises(ValueError, match="not open for writing"):
+    with pytest.raises(InputError, match="not open for writing"):
         Corrections.open(path).write(0, 0, np.ones((4, 4), np.uint8), author="ann")
 
 
