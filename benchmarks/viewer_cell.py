@@ -307,10 +307,10 @@ def print_table(pages: list[dict[str, Any]], windows: list[dict[str, Any]]) -> N
         ("a zoom: the last tile came", "zooms", "tiles", ""),
         ("a zoom: it rests", "zooms", "rest", ""),
         ("a pan while live computes: it moves", "pans while live computes", "moved", ""),
-        ("a pan while live computes: the last tile came", "pans while live computes", "tiles", ""),
+        ("a pan while live computes: a tile's wait", "pans while live computes", "wait", ""),
         ("a pan while a cell computes: the last tile came", "pans while a cell computes", "tiles", ""),
     ):
-        window = figures(both(name, windows), key) if name in windows[0] and key != "tiles" else ""
+        window = figures(both(name, windows), key) if name in windows[0] and key in ("moved", "rest") else ""
         print(f"| {title} | {figures(both(name, pages), key)} | {goal} | {window} |")
     cells = [ms for part in pages for ms in part["cells while live computes"]]
     gaps = [ms for part in windows for ms in part["event loop while live computes"]]
