@@ -144,6 +144,10 @@ class Viewer(anywidget.AnyWidget):
             with suppress(FctlError):  # asking says why the network is not at hand
                 traits["parts"] = self._explainer.parts()
         super().__init__(layers=[layer.to_json() for layer in self._layers], **traits)
+        if hasattr(self.comm, "_reply_subshell_for"):
+            # ipykernel 7.4 hands the page's messages to the thread that sent last on the comm: once a cell has set a
+            # trait that is the main one, and tiles would wait for the cells that compute
+            self.comm._reply_subshell_for = lambda _data, named: named
         self.on_msg(self._receive)
         self.observe(self._switch_live, "live")
         self.observe(self._look_there, "view")

@@ -159,6 +159,17 @@ def test_notebook_7_shows_it_too(open_notebook: Callable[..., Any], files: dict[
     stage.until(lambda: is_red(stage.color(300, 100)) and is_blue(stage.color(300, 500)))
 
 
+def test_tiles_come_while_a_cell_computes(open_notebook: Callable[..., Any], files: dict[str, str]) -> None:
+    cells = ["viewer.swipe = False", "import time; time.sleep(600)"]
+    page = open_notebook([SHOW.format(**files), *cells], "i")
+    stage = Stage(page)
+    page.wait_for_selector(".jp-CodeCell:nth-of-type(3) .jp-InputPrompt:has-text('*')")
+    stage.until(lambda: is_red(stage.color(300, 100)))
+    page.click(".fctl-layer:has-text('confidence') input[type=checkbox]")  # all of its tiles are asked for now
+    page.click(".fctl-layer:has-text('made') input[type=checkbox] >> nth=-1")
+    stage.until(lambda: not is_red(stage.color(300, 100)) and not is_gray(stage.color(300, 100)), 20)
+
+
 def test_strokes_are_painted_undone_and_survive_the_kernel(
     open_notebook: Callable[..., Any], files: dict[str, str]
 ) -> None:
