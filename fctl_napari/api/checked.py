@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import wraps
-from types import SimpleNamespace
+from types import GenericAlias, SimpleNamespace
 from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
@@ -43,10 +43,14 @@ def checked(function: AnyFunction) -> AnyFunction:
     signature = inspect.signature(function)
     hints = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
     types = get_type_hints(SimpleNamespace(__annotations__=hints), function.__globals__, include_extras=True)
-    adapters = {
-        name: TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    adapters: dict[str, TypeAdapter[Any]] = {
+        name: TypeAdapter(
+            GenericAlias(tuple, (kind, ...)) if kinds[name] is inspect.Parameter.VAR_POSITIONAL else kind,
+            config=ConfigDict(arbitrary_types_allowed=True),
+        )
         for name, kind in types.items()
-        if signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+        if kinds[name] is not inspect.Parameter.VAR_KEYWORD
     }
 
     @wraps(function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from fctl_napari.api.image import Image
@@ -15,6 +16,7 @@ LOOK_SECONDS = 0.1
 """Interval at which the progress of a run is looked at, s."""
 
 _engines: dict[str | None, Engine] = {}
+_live: dict[Path, Callable[[], None]] = {}
 _lock = threading.Lock()
 
 
@@ -35,6 +37,36 @@ def shared_engine(scheduler: str | None = None) -> Engine:
         if scheduler not in _engines:
             _engines[scheduler] = Engine(scheduler)
         return _engines[scheduler]
+
+
+def give_way(out: Path, stop: Callable[[], None] | None) -> None:
+    """Say how a run of this process that stays open ends when another one writes the same map.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the map.
+    stop : callable or None
+        Function that ends the run. None if there is no such run any more.
+    """
+    with _lock:
+        _live.pop(out.absolute(), None)
+        if stop is not None:
+            _live[out.absolute()] = stop
+
+
+def make_way(out: Path) -> None:
+    """End the run of this process that stays open and writes a map, if there is one.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the map.
+    """
+    with _lock:
+        stop = _live.pop(out.absolute(), None)
+    if stop is not None:
+        stop()
 
 
 def run(request: SegmentationRequest, description: str, progress: Shown, scheduler: str | None = None) -> RunProgress:
@@ -63,6 +95,7 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
     FctlError
         The run failed, or was stopped.
     """
+    make_way(Path(request.out))
     under_way = shared_engine(scheduler).start(request)
     try:
         with progress_bar(description, progress) as report:

@@ -72,7 +72,7 @@ class PixelExplainer:
         CheckpointError
             The network is not at hand.
         """
-        config = self._viewed.map.network().card.config
+        config = self._viewed.network().card.config
         found = []
         for name in (*(context.name for context in config.contexts), "gpe", "ale"):
             with suppress(ConfigError):

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
-from pathlib import Path
 
-from fctl_napari.api.running import shared_engine
+from fctl_napari.api.running import give_way, make_way, shared_engine
 from fctl_napari.exceptions import OutputError
 from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.jobs.engine import Run, RunProgress, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
 STOP_SECONDS = 5.0
 """Longest time to wait for the end of a run that is stopped, s."""
-
-_running: weakref.WeakValueDictionary[Path, Live] = weakref.WeakValueDictionary()
-"""Live runs of this process by the path of their map, which one run at a time may write."""
 
 
 class Live:
@@ -30,7 +26,7 @@ class Live:
     grown : callable
         Called without arguments, on a thread of the run, when tiles have been added.
     failed : callable
-        Called with the error of a run that failed, or that another viewer of the same map ended.
+        Called with the error of a run that failed, or that gave way to another one of the same map.
     """
 
     def __init__(self, viewed: ViewedMap, grown: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
@@ -46,7 +42,7 @@ class Live:
         return self._run is not None
 
     def start(self, view: IntWindow | None) -> None:
-        """Begin to compute what is in view. Another viewer that computes the same map stops.
+        """Begin to compute what is in view. Another viewer that computes the same map gives way.
 
         Parameters
         ----------
@@ -58,17 +54,21 @@ class Live:
         FctlError
             The network or the image is not at hand.
         """
+        Segmentation.open(self._path)  # a map that is gone is not begun anew
         request = SegmentationRequest(out=str(self._path), live=True, **self._viewed.settings())
-        other = _running.get(self._path)
-        if other is not None and other is not self and other.running:
-            other.stop()
-            other._failed(OutputError(f"{self._path}: another viewer computes it now; make this one live again."))
+        if not self.running:
+            make_way(self._path)
         with self._lock:
             if self._run is None:
                 self._done = 0
-                _running[self._path] = self
                 self._run = shared_engine().start(request, self._report)
                 self._run.look(view)
+        give_way(self._path, self._give_way)
+
+    def _give_way(self) -> None:
+        """Stop for another run of the same map."""
+        self.stop()
+        self._failed(OutputError(f"{self._path}: another run computes it; make this viewer live again after that."))
 
     def look(self, view: IntWindow | None) -> None:
         """Compute what is in view now. Tiles that left it before they were begun are dropped.
@@ -87,6 +87,7 @@ class Live:
         with self._lock:
             run, self._run = self._run, None
         if run is not None:
+            give_way(self._path, None)
             run.cancel()
             run.wait(STOP_SECONDS)
 

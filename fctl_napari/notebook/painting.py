@@ -61,6 +61,11 @@ class Painting:
                     self._read = self._viewed.open_corrections(write=False)
             return self._read
 
+    def renew(self) -> None:
+        """Open the corrections anew when they are read next, as others may have painted."""
+        with self._lock:
+            self._read = None
+
     def stroke(self, drawn: StrokeDrawn) -> IntWindow | None:
         """Paint a stroke. When this returns, it is on disk.
 

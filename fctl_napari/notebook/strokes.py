@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from skimage.draw import polygon2mask
 
 from fctl_napari.exceptions import InputError
 from fctl_napari.windows import Window
@@ -17,6 +18,9 @@ Tool = Literal["brush", "polygon"]
 
 MOST_PX = 2**26
 """Largest stroke, px of its bounding box."""
+
+SAMPLES = 8
+"""Points for each px of a path, where the px that it runs through are looked for."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ def draw_stroke(
     Parameters
     ----------
     tool : {"brush", "polygon"}
-        A brush paints all px whose middles are nearer to its path than its radius, a polygon those inside.
+        A brush paints all px that its path runs through, and those whose middles are nearer to it than its radius; a
+        polygon those whose middles it holds.
     points : sequence of tuple of 2 float
         (y, x) of its points, px: pixel i covers [i, i + 1).
     radius : float
@@ -98,7 +103,7 @@ def bounding_box(path: NDArray[np.float64], radius: float, shape: tuple[int, int
 
 
 def _along(path: NDArray[np.float64], radius: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the px whose middles are nearer to a path than a radius, and that under its first point."""
+    """Return the px whose middles are nearer to a path than a radius, and those that it runs through."""
     mask = np.zeros(shape, bool)
     for start, end in zip(path, path[1:] if len(path) > 1 else path, strict=False):
         low = np.maximum(np.floor(np.minimum(start, end) - radius).astype(int), 0)
@@ -112,15 +117,24 @@ def _along(path: NDArray[np.float64], radius: float, shape: tuple[int, int]) -> 
         at = np.clip((dy * along[0] + dx * along[1]) / length, 0, 1) if length else np.zeros(1)
         near = (dy - at * along[0]) ** 2 + (dx - at * along[1]) ** 2 <= radius**2
         mask[low[0] : high[0], low[1] : high[1]] |= near
-    y, x = np.floor(path[0]).astype(int)
-    if 0 <= y < shape[0] and 0 <= x < shape[1]:
-        mask[y, x] = True
+    for y, x in _under(path):
+        if 0 <= y < shape[0] and 0 <= x < shape[1]:
+            mask[y, x] = True
     return mask
 
 
+def _under(path: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the px that a path runs through, (y, x) [n, 2]: those of a thin one may have their middles beside it."""
+    parts = [path[:1]]
+    for start, end in pairwise(path):
+        steps = int(np.ceil(np.abs(end - start).max() * SAMPLES)) + 1
+        parts.append(start + np.linspace(0, 1, steps + 1)[:, None] * (end - start))
+    return np.unique(np.floor(np.concatenate(parts)).astype(np.int64), axis=0)
+
+
 def _within(path: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the px of a polygon."""
-    picture = Image.new("1", (shape[1], shape[0]))
-    if len(path) >= 3:
-        ImageDraw.Draw(picture).polygon([(x - 0.5, y - 0.5) for y, x in path.tolist()], fill=1)
-    return np.array(picture, bool)
+    """Return the px whose middles lie in a polygon."""
+    if len(path) < 3:
+        return np.zeros(shape, bool)
+    # skimage counts from the middle of px 0
+    return np.asarray(polygon2mask(shape, path - 0.5))  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from typing import Any
 from fctl_napari.api.finetuning import Candidate
 from fctl_napari.api.locations import checkpoint_folder, checkpoint_path, new_checkpoint, result_path
 from fctl_napari.api.running import shared_engine
-from fctl_napari.exceptions import FctlError, InputError
+from fctl_napari.exceptions import CheckpointError, FctlError, InputError
 from fctl_napari.finetuning.affected_tiles import cells_to_compute
 from fctl_napari.finetuning.candidates import remove_result, roll_back
 from fctl_napari.finetuning.gate import Figures
@@ -40,20 +40,28 @@ class Tuning:
     ----------
     viewed : ViewedMap
         The map.
+    ground_truth : Path or None
+        Ground truth of the image, to measure on.
     changed : callable
         Called with what the page shows, on any thread, whenever it changes: ``state`` (``"none"``, ``"cut"``,
         ``"starting"``, ``"preparing"``, ``"training"``, ``"measuring"``, ``"paused"``, ``"cancelled"``, ``"failed"``,
-        ``"waiting"`` to be decided, ``"kept"``, ``"rolled back"``), ``done``, ``total``, ``loss`` [(step, loss), ...],
-        ``held_out`` [(step, mIoU), ...], ``scene`` [(step, agreement), ...], ``before`` (the parent's mIoU), ``better``
-        and ``reasons`` of the gate, ``changed`` (share of px), ``name`` of the checkpoint, ``problem``.
+        ``"waiting"`` to be decided, ``"kept"``, ``"rolled back"``, ``"decided elsewhere"``), ``done``, ``total``,
+        ``steps``, ``loss`` [(step, loss), ...], ``held_out`` [(step, mIoU), ...], ``scene`` [(step, agreement), ...],
+        ``before`` (the parent's mIoU), ``better`` and ``reasons`` of the gate, ``changed`` (share of px), ``name`` of
+        the checkpoint, ``problem``.
     grown : callable
         Called with the result of the new network, on any thread, when tiles have been added to it.
     """
 
     def __init__(
-        self, viewed: ViewedMap, changed: Callable[[Facts], None], grown: Callable[[Segmentation], None]
+        self,
+        viewed: ViewedMap,
+        ground_truth: Path | None,
+        changed: Callable[[Facts], None],
+        grown: Callable[[Segmentation], None],
     ) -> None:
-        self._viewed, self._emit, self._grown = viewed, changed, grown
+        self._viewed, self._ground_truth = viewed, ground_truth
+        self._emit, self._grown = changed, grown
         self._facts: Facts = {"state": "none"}
         self._out: Path | None = None
         self._run: FinetuneRun | None = None
@@ -64,7 +72,13 @@ class Tuning:
     @property
     def candidate(self) -> Candidate | None:
         """The new network that waits to be decided on, if there is one."""
-        return Candidate(self._out) if self._out is not None and self._facts["state"] == "waiting" else None
+        if self._out is None or self._facts["state"] != "waiting":
+            return None
+        try:
+            return Candidate(self._out)
+        except CheckpointError:
+            self._report(state="decided elsewhere")
+            return None
 
     def look(self) -> None:
         """Find what earlier runs left: a network that waits to be decided on, or a run that was cut off.
@@ -76,7 +90,7 @@ class Tuning:
         """
         if self._run is not None or self._facts["state"] != "none":
             return
-        parent, image = self._viewed.map.network(), self._viewed.image
+        parent, image = self._viewed.network(), self._viewed.image
         folders = [checkpoint_path(self._viewed.path), checkpoint_folder()]
         for waiting in find_waiting(folders, fingerprint(image.pyramid), [Path(self._viewed.path).name]):
             if waiting.parent == parent.hash:
@@ -102,7 +116,7 @@ class Tuning:
         """
         if self._run is not None:
             raise InputError("a run is under way; cancel it first, or wait for its end.")
-        if self._facts["state"] == "waiting":
+        if self.candidate is not None:
             raise InputError("a new network waits; keep it, or roll it back, before you learn again.")
         request, self._cut = self._cut or self._request(steps), None
         remember(request)
@@ -206,6 +220,7 @@ class Tuning:
         return finetune_request(
             corrections=str(corrections),
             out=str(new_checkpoint(self._viewed.path, settings["checkpoint"])),
+            truth=None if self._ground_truth is None else str(self._ground_truth),
             steps=steps,
             **{key: value for key, value in settings.items() if key != "overlap"},
         )
@@ -221,6 +236,8 @@ class Tuning:
                 if value is not None:
                     _add(self._facts[part], progress.measured_at, value)
             self._facts["before"] = _miou(progress.before.get("held_out"))
+        if event.state == "training" and progress is not None:
+            self._facts["steps"] = progress.total
         done: Facts = {} if progress is None else {"done": progress.done, "total": progress.total}
         if event.state not in ("done", "failed", "cancelled"):
             self._report(state=event.state, soon=event.state == self._facts["state"], **done)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Sequence
+import time
+import weakref
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,14 @@ import anywidget
 import traitlets
 
 from fctl_napari.api.finetuning import Candidate
+from fctl_napari.api.maps import Map
+from fctl_napari.correcting.correction_store import corrections_state
 from fctl_napari.exceptions import Cancelled, FctlError, InputError
 from fctl_napari.notebook.explaining import PixelExplainer, to_page
 from fctl_napari.notebook.layers import ViewerLayer
 from fctl_napari.notebook.live import Live
+from fctl_napari.notebook.map_layers import changed_layers, legend_of, map_layers
+from fctl_napari.notebook.map_tiles import MapTiles
 from fctl_napari.notebook.messages import (
     AnyMessage,
     ClassPicked,
@@ -45,10 +52,18 @@ CORRECTIONS = "corrections"
 """Id of the layer of what is painted."""
 MARGIN = 0.5
 """Margin around a region that is looked at, of its longest side."""
+AFTER = "after"
+"""End of the ids of the layers of a fine-tuned network."""
+LEGEND_SECONDS = 2.0
+"""Shortest time between two counts of the legend's shares, s."""
 LEAST_SIDE = 128
 """Shortest side of the view of a region that is looked at, px."""
 
 Answer = tuple[dict[str, Any], list[bytes]]
+
+
+_viewers: weakref.WeakSet[Viewer] = weakref.WeakSet()
+"""Viewers of this process that are not closed, which show what is painted and computed in one of them."""
 
 
 class Viewer(anywidget.AnyWidget):
@@ -64,8 +79,6 @@ class Viewer(anywidget.AnyWidget):
         The uppermost map: it is corrected, asked about, reviewed, learned from, and grows while the viewer is live.
     ground_truth : Path or None, optional
         Its ground truth.
-    layers_after : callable or None, optional
-        Function of a result of a fine-tuned network that returns the layers to show of it.
     **traits : object
         First values of the traits.
 
@@ -123,21 +136,18 @@ class Viewer(anywidget.AnyWidget):
         viewed: ViewedMap | None = None,
         *,
         ground_truth: Path | None = None,
-        layers_after: Callable[[Segmentation], list[ViewerLayer]] | None = None,
         **traits: Any,
     ) -> None:
-        self._viewed, self._layers_after = viewed, layers_after
+        self._viewed, self._ground_truth = viewed, ground_truth
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._thread = ThreadPoolExecutor(1, "fctl-viewer")  # for what takes longer than a tile or a stroke
         self._layers = list(layers)
         self._map_layer = next((layer.id for layer in reversed(layers) if layer.id.startswith("map-")), "")
+        self._after: Path | None = None  # result of a fine-tuned network that is shown
+        self._legend_at = 0.0
         if viewed is not None:
-            self.painting = Painting(viewed)
-            self._explainer = PixelExplainer(viewed)
-            self._live = Live(viewed, self._grown, self._live_failed)
-            self._reviewing = Reviewing(viewed, ground_truth, self.painting.there)
-            self._tuning = Tuning(viewed, self._tuned, self._show_after)
+            self._work_on(viewed)
             tiles = CorrectionTiles(self.painting, viewed.map.shape)
             self._layers.append(ViewerLayer(CORRECTIONS, "corrections", "classes", tiles, viewed.map.shape))
             traits |= {"works": True, "reviews": list(self._reviewing.kinds)}
@@ -151,9 +161,22 @@ class Viewer(anywidget.AnyWidget):
         self.on_msg(self._receive)
         self.observe(self._switch_live, "live")
         self.observe(self._look_there, "view")
+        _viewers.add(self)
+
+    def _work_on(self, viewed: ViewedMap) -> None:
+        """Take a map to be corrected, asked about, reviewed, learned from, and computed."""
+        self._viewed = viewed
+        self.painting = Painting(viewed)
+        self._corrected = corrections_state(viewed.corrections_path)
+        self._explainer = PixelExplainer(viewed)
+        self._live = Live(viewed, self._grown, self._live_failed)
+        self._reviewing = Reviewing(viewed, self._ground_truth, self.painting.there)
+        self._tuning = Tuning(viewed, self._ground_truth, self._tuned, self._show_after)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the widget, and a picture in its place for pages on which widgets cannot run."""
+        if self._closed.is_set():
+            return {"text/plain": "This viewer is closed; show the map again."}, {}
         bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
@@ -241,9 +264,20 @@ class Viewer(anywidget.AnyWidget):
             return {"changed": None}
         self.strokes = max(0, self.strokes + by)
         self._reviewing.edited(changed)
-        self.refresh(CORRECTIONS)
-        self.refresh(self._map_layer)  # a corrected map has the corrections in it
+        where = self._viewed.corrections_path if self._viewed is not None else None
+        for viewer in list(_viewers):
+            if viewer._viewed is not None and viewer._viewed.corrections_path == where:
+                viewer._show_corrections()
         return {"changed": list(changed)}
+
+    def _show_corrections(self) -> None:
+        """Show the corrections as they are now."""
+        if self._viewed is not None:
+            self._corrected = corrections_state(self._viewed.corrections_path)
+            self.painting.renew()
+            self.refresh(CORRECTIONS)
+            self.refresh(self._map_layer)  # a corrected map has the corrections in it
+            self._count()
 
     # ---- review
 
@@ -292,32 +326,58 @@ class Viewer(anywidget.AnyWidget):
 
     def _tuned(self, facts: dict[str, Any]) -> None:
         """Show how far fine-tuning is."""
+        if facts["state"] == "kept":
+            self._take_over()
         self.tuning = facts
-        if facts["state"] == "rolled back":
-            self._remove([layer.id for layer in self._layers if layer.id.endswith("-after")])
+        if facts["state"] in ("rolled back", "decided elsewhere"):
+            self._replace_after([])
             self.swipe = False
 
     def _show_after(self, result: Segmentation) -> None:
         """Show the map of a fine-tuned network over the one before, and what it changes."""
-        if self._layers_after is None or self._closed.is_set():
+        if self._viewed is None or self._closed.is_set():
+            return
+        if result.path != self._after:
+            after = Map(result.path, raw=True)
+            new = map_layers(after, AFTER, visible=True)[-1:]
+            self._replace_after([*new, *changed_layers(self._viewed.map.prediction, after, f"-{AFTER}")])
+            self._after, self.swipe = result.path, True
+        for layer in self._layers:
+            if layer.id.endswith(AFTER):
+                self.refresh(layer.id)
+
+    def _replace_after(self, new: Sequence[ViewerLayer]) -> None:
+        """Put the layers of a fine-tuned network in place of those that are there."""
+        with self._lock:
+            self._after = None
+            kept = [layer for layer in self._layers if not layer.id.endswith(AFTER)]
+            at = next(k for k, layer in enumerate(kept) if layer.id == CORRECTIONS)
+            self._show([*kept[:at], *new, *kept[at:]])
+
+    def _take_over(self) -> None:
+        """Go on with the network that was kept, and with its map."""
+        if self._viewed is None or self._after is None:
             return
         with self._lock:
-            new = self._layers_after(result)
-            there = {layer.id for layer in self._layers}
-            if not {layer.id for layer in new} <= there:
-                at = next(k for k, layer in enumerate(self._layers) if layer.id == CORRECTIONS)
-                self._layers[at:at] = new
-                shown = {layer["id"]: layer for layer in self.layers}
-                self.layers = [shown.get(layer.id, layer.to_json()) for layer in self._layers]
-                self.swipe = True
-        for layer in new:
-            self.refresh(layer.id)
+            kept = ViewedMap.of(Map(self._after), self._viewed.image)
+            self._live.stop()
+            self._work_on(kept)
+            self._map_layer, self._after = f"map-{kept.map.path.name}", None
+            sources = {f"map-{AFTER}": MapTiles(kept.map), CORRECTIONS: CorrectionTiles(self.painting, kept.map.shape)}
+            ids = {f"map-{AFTER}": self._map_layer}
+            self._show(
+                [
+                    replace(layer, id=ids.get(layer.id, layer.id), source=sources.get(layer.id, layer.source))
+                    for layer in self._layers
+                    if layer.id != f"changed-{AFTER}"
+                ]
+            )
 
-    def _remove(self, ids: Sequence[str]) -> None:
-        """Remove layers."""
-        with self._lock:
-            self._layers = [layer for layer in self._layers if layer.id not in ids]
-            self.layers = [layer for layer in self.layers if layer["id"] not in ids]
+    def _show(self, layers: Sequence[ViewerLayer]) -> None:
+        """Show these layers. Those that were there stay as visible as they are."""
+        shown = {layer["id"]: layer for layer in self.layers}
+        self._layers = list(layers)
+        self.layers = [shown.get(layer.id, layer.to_json()) for layer in layers]
 
     # ---- live
 
@@ -338,9 +398,13 @@ class Viewer(anywidget.AnyWidget):
             self._live_failed(error)
 
     def _look_there(self, _change: dict[str, Any]) -> None:
-        """Compute what is in view now."""
-        if self._viewed is not None and self._live.running:
+        """Compute what is in view now, and show what others have painted."""
+        if self._viewed is None:
+            return
+        if self._live.running:
             self._live.look(self._window)
+        if corrections_state(self._viewed.corrections_path) != self._corrected:
+            self._show_corrections()
 
     @property
     def _window(self) -> IntWindow | None:
@@ -351,8 +415,19 @@ class Viewer(anywidget.AnyWidget):
         return y0, x0, y1, x1
 
     def _grown(self) -> None:
-        """Show the tiles that were added."""
-        self.refresh(self._map_layer)
+        """Show the tiles that were added, in each viewer of the map."""
+        path = None if self._viewed is None else self._viewed.map.path
+        for viewer in list(_viewers):
+            if viewer._viewed is not None and viewer._viewed.map.path == path:
+                viewer.refresh(viewer._map_layer)
+                viewer._count()
+
+    def _count(self) -> None:
+        """Renew the shares of the legend, now and then."""
+        now = time.monotonic()
+        if self._viewed is not None and now > self._legend_at + LEGEND_SECONDS:
+            self._legend_at = now
+            self.legend = legend_of(self._viewed.map)
 
     def _live_failed(self, error: BaseException) -> None:
         """Show why nothing is computed."""
@@ -393,6 +468,7 @@ class Viewer(anywidget.AnyWidget):
         if self._closed.is_set():
             return
         self._closed.set()
+        _viewers.discard(self)
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._viewed is not None:
             self._live.stop()

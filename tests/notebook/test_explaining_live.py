@@ -117,7 +117,7 @@ def test_one_viewer_of_a_map_is_live_at_a_time(begun: fctl.Map) -> None:
     first.live = True
     second.live = True
     assert (first.live, second.live) == (False, True)
-    assert "another viewer" in first.problem
+    assert "another run" in first.problem
     second.close()
     assert not second.live
     second.live = True  # it is closed, and stays so
@@ -145,3 +145,13 @@ def test_a_map_whose_image_was_moved_is_worked_on_with_the_image_that_is_given(b
         alone.close()
     finally:
         original.rename(begun.image.path)
+
+
+def test_a_cell_that_computes_a_map_does_not_wait_for_its_live_viewer(begun: fctl.Map) -> None:
+    viewer = fctl.show(begun)
+    viewer.live = True
+    assert viewer.live
+    fctl.segment(begun.image, begun.network(), begun.path, region=(0, 0, 192, 320), device="cpu", progress=False)
+    assert not viewer.live
+    assert "another run" in viewer.problem
+    viewer.close()

@@ -166,3 +166,23 @@ def test_odd_views_and_heights_are_refused(page: Page, view: tuple[int, ...]) ->
     for height in (-5, 0, 10**9):
         with pytest.raises(InputError, match="height"):
             fctl.show(shown, height=height)
+
+
+def test_viewers_of_a_map_see_what_is_corrected_in_one_of_them_and_elsewhere(page: Page) -> None:
+    other = fctl.show(page.viewer._viewed.map)
+    before = dict(other.versions)
+    page.say(BRUSH)
+    assert other.versions["corrections"] > before.get("corrections", 0)
+    assert other.versions["map-0"] > before.get("map-0", 0)
+    with fctl.corrections(page.viewer._viewed.map) as corrected:
+        corrected.write(50, 50, np.full((5, 5), 2, np.uint8), author="a cell")
+    before = dict(other.versions)
+    other.view = [0, 0, 100, 100]
+    assert other.versions["corrections"] > before["corrections"]
+    other.close()
+
+
+def test_a_network_that_did_not_make_the_map_is_refused(page: Page, tiny_checkpoint: Path) -> None:
+    shown = fctl.show(page.viewer._viewed.map, checkpoint=tiny_checkpoint)
+    assert not shown.works
+    assert "did not make" in shown.reason

@@ -17,6 +17,7 @@ from fctl_napari.exceptions import FctlError
 from fctl_napari.finetuning.candidates import traces
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
+from fctl_napari.notebook.messages import TuningSteered
 from fctl_napari.notebook.tuning import Tuning
 from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.store.store import Segmentation
@@ -59,7 +60,7 @@ class Page:
     def __init__(self, viewed: ViewedMap) -> None:
         self.facts: list[dict[str, Any]] = []
         self.results: list[Segmentation] = []
-        self.tuning = Tuning(viewed, self.facts.append, self.results.append)
+        self.tuning = Tuning(viewed, None, self.facts.append, self.results.append)
 
     @property
     def state(self) -> str:
@@ -136,6 +137,54 @@ def test_what_is_cut_off_is_resumed_and_rolled_back_without_a_trace(viewed: View
     assert left <= files
     with pytest.raises(FctlError, match="no new network"):
         again.tuning.roll_back()
+
+
+def test_a_network_that_is_decided_elsewhere_is_not_waited_for(viewed: ViewedMap) -> None:
+    page = Page(viewed)
+    page.tuning.start(2)
+    page.until(lambda: page.state == "waiting")
+    candidate = page.tuning.candidate
+    assert candidate is not None
+    candidate.roll_back()  # by a cell, or another program
+    assert page.tuning.candidate is None
+    assert page.state == "decided elsewhere"
+    page.tuning.start(2)
+    page.until(lambda: page.state == "waiting")
+
+
+def test_a_viewer_goes_on_with_the_network_that_is_kept(viewed: ViewedMap) -> None:
+    viewer = fctl.show(viewed.image, viewed.map)
+
+    def learn(number: int) -> None:
+        viewer._steer(TuningSteered(id=0, kind="tune", do="start", steps=2))
+        wait(lambda: viewer.tuning["state"] == "waiting")
+        assert viewer.tuning["name"] == f"awake-{number}"
+        viewer._steer(TuningSteered(id=0, kind="tune", do="compare"))
+        wait(lambda: viewer.tuning.get("changed") is not None)
+
+    learn(1)
+    assert [layer["id"] for layer in viewer.layers][-3:] == ["map-after", "changed-after", "corrections"]
+    viewer._steer(TuningSteered(id=0, kind="tune", do="keep anyway"))
+    assert viewer.tuning["state"] == "kept"
+    kept = viewed.map.path.with_name("awake-1.safetensors")
+    assert viewer._explainer.explain(10, 10).request.checkpoint == str(kept)
+    assert viewer._map_layer == "map-scene.awake-1.fctl.ome.zarr"
+
+    learn(2)  # from the one that was kept, and seen beside its map
+    assert viewer.candidate is not None
+    assert viewer.candidate.checkpoint.card.provenance["parent"]["name"] == "awake-1"
+    shown = next(layer for layer in viewer._layers if layer.id == "map-after")
+    assert shown.source._map.path.name == "scene.awake-2.fctl.ome.zarr"
+    viewer._steer(TuningSteered(id=0, kind="tune", do="roll back"))
+    assert [layer["id"] for layer in viewer.layers][-2:] == ["map-scene.awake-1.fctl.ome.zarr", "corrections"]
+    viewer.close()
+
+
+def wait(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_nothing_is_learned_from_nothing(viewed: ViewedMap) -> None:

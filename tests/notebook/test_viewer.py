@@ -163,11 +163,41 @@ def test_tiles_come_while_a_cell_computes(open_notebook: Callable[..., Any], fil
     cells = ["viewer.swipe = False", "import time; time.sleep(600)"]
     page = open_notebook([SHOW.format(**files), *cells], "i")
     stage = Stage(page)
-    page.wait_for_selector(".jp-CodeCell:nth-of-type(3) .jp-InputPrompt:has-text('*')")
     stage.until(lambda: is_red(stage.color(300, 100)))
+    page.wait_for_selector("text=Python 3 (ipykernel) | Busy")
     page.click(".fctl-layer:has-text('confidence') input[type=checkbox]")  # all of its tiles are asked for now
-    page.click(".fctl-layer:has-text('made') input[type=checkbox] >> nth=-1")
-    stage.until(lambda: not is_red(stage.color(300, 100)) and not is_gray(stage.color(300, 100)), 20)
+    page.click(".fctl-layer:has-text('made') input[type=checkbox]")  # the map above it
+    stage.until(lambda: not is_red(stage.color(300, 100)) and not is_gray(stage.color(300, 100)), 30)
+
+
+DRAWINGS = """
+() => {
+  window.drawings = 0;
+  const draw = CanvasRenderingContext2D.prototype.drawImage;
+  CanvasRenderingContext2D.prototype.drawImage = function (...all) { window.drawings += 1; return draw.apply(this, all); };
+}
+"""
+
+
+def test_the_view_is_told_and_then_the_page_rests(open_notebook: Callable[..., Any], files: dict[str, str]) -> None:
+    page = open_notebook([SHOW.format(**files), "print(viewer.view)"], "j")
+    stage = Stage(page)
+    stage.until(lambda: is_red(stage.color(300, 100)))
+    before = run_cell(page, 1)
+    assert before.split() == ["[0,", "0,", "600,", "800]"]
+    for swipe in (False, True):
+        if swipe:
+            page.click(".fctl-layer:has-text('Swipe') input[type=checkbox]")
+        stage = Stage(page)
+        page.mouse.move(stage.left + 0.3 * stage.width, stage.top + stage.height / 2)  # beside the line
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(2000)
+        page.evaluate(DRAWINGS)
+        page.wait_for_timeout(1500)
+        assert page.evaluate("window.drawings") == 0
+        after = run_cell(page, 1)
+        assert after != before
+        before = after
 
 
 def test_strokes_are_painted_undone_and_survive_the_kernel(
@@ -280,6 +310,9 @@ def test_a_pixel_is_asked_about_and_the_map_grows_live(
     told = page.query_selector(".fctl-why").inner_text()
     assert "Pixel y 300, x 300" in told or "Pixel y 299" in told or "x 299" in told
     assert all(name in told for name in ("red", "green", "blue"))
+    large = page.query_selector_all(".fctl-overlay")[2].bounding_box()  # the context large is the whole image here
+    assert abs(large["width"] - SHAPE[1] * stage.scale) < 2
+    assert abs(large["height"] - SHAPE[0] * stage.scale) < 2
     page.select_option(".fctl-why select", "large")
     page.wait_for_selector("text=of the tile changes", timeout=60_000)
     assert "→" in page.query_selector(".fctl-why").inner_text()

@@ -54,35 +54,33 @@ export class Asking {
     }
     if (changed !== null) {
       const words = `${(100 * changed).toFixed(1)} % of the tile changes`;
-      this.overlay(words, "The color is that of the class without the part.", tile, buffers[contexts.length], true);
+      this.overlay(words, "", "The color is that of the class without the part.", tile, buffers[contexts.length], true);
     }
     contexts.forEach(({ name, weight, window }, index) => {
-      const words = `attention in ${name} (weight ${weight.toFixed(2)})`;
-      this.overlay(words, "The mean weight of the context in the fusion.", window, buffers[index], !index && changed === null);
+      const title = "Attention of the pixel over the context, and the mean weight of the context in the fusion.";
+      this.overlay(`attention in ${name}`, weight.toFixed(2), title, window, buffers[index], !index && changed === null);
     });
     this.viewer.reveal(this.root);
   }
 
-  // Shows a picture over a window of the image, with a box to hide it.
-  overlay(words, title, window, data, visible) {
-    const url = URL.createObjectURL(new Blob([data], { type: "image/png" }));
-    const { x, y, width } = this.viewer.stage.rectangle(window);
-    const box = tick(this.told, words, title, visible, (on) => shown.item?.setOpacity(on ? 1 : 0));
-    const shown = { url };
-    this.pictures.push(shown);
-    const success = ({ item }) => {
-      shown.item = item;
-      item.setOpacity(box.checked ? 1 : 0);
-      if (!this.pictures.includes(shown)) this.viewer.stage.osd.world.removeItem(item);
-    };
-    this.viewer.stage.osd.addSimpleImage({ url, x, y, width, opacity: visible ? 1 : 0, success });
+  // Shows a picture over a window of the image, which its cells fill exactly, with a box to hide it.
+  overlay(words, note, title, window, data, visible) {
+    const { stage } = this.viewer;
+    const picture = element("img", "fctl-overlay");
+    picture.src = URL.createObjectURL(new Blob([data], { type: "image/png" }));
+    stage.osd.addOverlay({ element: picture, location: stage.rectangle(window) });
+    const show = (on) => (picture.style.visibility = on ? "visible" : "hidden");
+    const box = tick(this.told, words, title, visible, show);
+    if (note) element("span", "fctl-note", box.parentElement, note);
+    show(visible);
+    this.pictures.push(picture);
   }
 
   // Takes the last answer away.
   forget() {
-    for (const { item, url } of this.pictures) {
-      if (item) this.viewer.stage.osd.world.removeItem(item);
-      URL.revokeObjectURL(url);
+    for (const picture of this.pictures) {
+      this.viewer.stage.osd.removeOverlay(picture);
+      URL.revokeObjectURL(picture.src);
     }
     this.pictures = [];
     this.pixel = null;

@@ -3,6 +3,7 @@
 import OpenSeadragon from "openseadragon";
 
 const TILE = 256; // side of a tile, px
+const GONE = "The kernel of this viewer has gone, and what was not answered is not saved; run the cell again.";
 
 // Asks the kernel, and gives its answers to those who wait for them.
 export class Kernel {
@@ -21,14 +22,24 @@ export class Kernel {
       if (content.error) waits.fail(content.error);
       else waits.finish(content, buffers);
     };
+    this.lose = () => {
+      for (const waits of this.waiting.values()) waits.fail(GONE);
+      this.waiting.clear();
+    };
     model.on("msg:custom", this.receive);
+    model.on("comm_live_update", this.lose);
   }
 
   // Sends a message for which `waits` is called: finish(content, buffers), fail(sentence), progress(done, total).
   send(message, waits) {
     const id = this.next++;
     this.waiting.set(id, waits);
-    this.model.send({ id, ...message });
+    try {
+      this.model.send({ id, ...message });
+    } catch {
+      this.waiting.delete(id);
+      waits.fail(GONE);
+    }
     return id;
   }
 
@@ -46,17 +57,20 @@ export class Kernel {
 
   leave() {
     this.model.off("msg:custom", this.receive);
+    this.model.off("comm_live_update", this.lose);
     this.waiting.clear();
   }
 }
 
 // The tiles of one layer as OpenSeadragon wants them.
 export class KernelTiles extends OpenSeadragon.TileSource {
-  constructor(kernel, layer, version) {
+  // `problem` is called with the sentence of a tile that could not be drawn.
+  constructor(kernel, layer, version, problem) {
     super({ width: layer.width, height: layer.height, tileSize: TILE, tileOverlap: 0, ready: true });
     this.kernel = kernel;
     this.layer = layer;
     this.version = version;
+    this.problem = problem;
   }
 
   getTileUrl(level, x, y) {
@@ -74,7 +88,10 @@ export class KernelTiles extends OpenSeadragon.TileSource {
       { kind: "tile", layer: this.layer.id, scale, x, y },
       {
         finish: ({ type }, buffers) => context.finish(new Blob([buffers[0]], { type }), null, "rasterBlob"),
-        fail: (error) => context.fail(error, null),
+        fail: (error) => {
+          this.problem(error);
+          context.fail(error, null);
+        },
       },
     );
   }

@@ -4,13 +4,55 @@ import OpenSeadragon from "openseadragon";
 
 import { element } from "./page.js";
 
+const ZOOM = 1.2; // of a notch of the wheel
 const OUTLINED = ["polygon", "accept"]; // tools that paint inside of what is drawn
 
 export class Painting {
   constructor(viewer) {
     this.viewer = viewer;
     this.canvas = element("canvas", "fctl-drawing", viewer.stage.element);
-    this.canvas.addEventListener("pointerdown", (event) => this.draw(event));
+    this.canvas.addEventListener("pointerdown", (event) => {
+      if (event.button === 0 && !event.shiftKey) this.draw(event);
+      else if (event.button === 1 || event.shiftKey) this.pan(event);
+    });
+    this.canvas.addEventListener("wheel", (event) => this.zoom(event), { passive: false });
+  }
+
+  // Zooms about the pointer, as the wheel does with the other tools.
+  zoom(event) {
+    event.preventDefault();
+    const { viewport } = this.viewer.stage.osd;
+    const box = this.canvas.getBoundingClientRect();
+    const place = new OpenSeadragon.Point(event.clientX - box.left, event.clientY - box.top);
+    viewport.zoomBy(event.deltaY < 0 ? ZOOM : 1 / ZOOM, viewport.pointFromPixel(place, true));
+    viewport.applyConstraints();
+  }
+
+  // Pans with the pointer until it is let go.
+  pan(event) {
+    event.preventDefault();
+    const { viewport } = this.viewer.stage.osd;
+    let last = event;
+    this.follow(event, (moved) => {
+      const by = new OpenSeadragon.Point(last.clientX - moved.clientX, last.clientY - moved.clientY);
+      viewport.panBy(viewport.deltaPointsFromPixels(by), true);
+      last = moved;
+    });
+  }
+
+  // Calls `move` with each movement of the pointer, and `end` when it is let go.
+  follow(event, move, end = () => {}) {
+    const { canvas } = this;
+    const done = () => {
+      canvas.removeEventListener("pointermove", move);
+      canvas.removeEventListener("pointerup", done);
+      canvas.removeEventListener("pointercancel", done);
+      end();
+    };
+    canvas.setPointerCapture(event.pointerId);
+    canvas.addEventListener("pointermove", move);
+    canvas.addEventListener("pointerup", done);
+    canvas.addEventListener("pointercancel", done);
   }
 
   // Takes the pointer for a tool, or leaves it to the stage.
@@ -43,9 +85,6 @@ export class Painting {
       context.stroke();
     };
     const end = () => {
-      canvas.removeEventListener("pointermove", add);
-      canvas.removeEventListener("pointerup", end);
-      canvas.removeEventListener("pointercancel", end);
       const points = places.map((place) => stage.world.viewerElementToImageCoordinates(place)).map(({ x, y }) => [y, x]);
       this.send({
         kind: "stroke",
@@ -55,10 +94,7 @@ export class Painting {
         value: tool === "erase" ? 0 : viewer.value,
       });
     };
-    canvas.setPointerCapture(event.pointerId);
-    canvas.addEventListener("pointermove", add);
-    canvas.addEventListener("pointerup", end);
-    canvas.addEventListener("pointercancel", end);
+    this.follow(event, add, end);
     add(event);
   }
 

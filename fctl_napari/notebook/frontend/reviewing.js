@@ -7,7 +7,8 @@ const KINDS = { errors: "errors", doubts: "doubts", next: "where a correction is
 export class Reviewing {
   constructor(viewer) {
     this.viewer = viewer;
-    const root = fold(viewer.panel, "Review", "Go from region to region, and mark those that are looked through.");
+    const root = (this.root = fold(viewer.panel, "Review", "Go from region to region, and mark those that are looked through."));
+    root.addEventListener("toggle", () => this.outlineRegion());
     const find = element("div", "fctl-row", root);
     const kinds = viewer.model.get("reviews").map((kind) => [kind, KINDS[kind]]);
     this.what = choice(find, "What to look for.", kinds);
@@ -20,7 +21,7 @@ export class Reviewing {
     this.wrong = button(marks, "Truth is wrong", "Mark that the ground truth is wrong there.", () => this.mark("truth is wrong"));
     button(marks, "Accept", "Paint what the network predicts in the region.", () => this.accept());
     this.told = element("div", "fctl-told", root);
-    this.outline = element("div", "fctl-region");
+    this.outlines = [];
     this.what.addEventListener("change", () => (this.wrong.disabled = this.what.value !== "errors"));
     this.wrong.disabled = this.what.value !== "errors";
   }
@@ -68,11 +69,15 @@ export class Reviewing {
     this.viewer.reveal(this.told);
   }
 
-  // Outlines the region that is looked at.
+  // Outlines the region that is looked at, on each stage.
   outlineRegion() {
-    const { stage, model } = this.viewer;
-    stage.osd.removeOverlay(this.outline);
-    const region = model.get("region");
-    if (region.length && stage.world) stage.osd.addOverlay({ element: this.outline, location: stage.rectangle(region) });
+    for (const { stage, outline } of this.outlines) stage.osd.removeOverlay(outline);
+    const region = this.root.open ? this.viewer.model.get("region") : [];
+    const stages = [this.viewer.stage, this.viewer.second].filter((stage) => region.length && stage?.world);
+    this.outlines = stages.map((stage) => {
+      const outline = element("div", "fctl-region");
+      stage.osd.addOverlay({ element: outline, location: stage.rectangle(region) });
+      return { stage, outline };
+    });
   }
 }

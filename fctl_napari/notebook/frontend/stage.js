@@ -20,10 +20,11 @@ function roundLength(most, unit) {
 }
 
 export class Stage {
-  // `lower` leaves the uppermost visible map out.
-  constructor(model, kernel, parent, { lower = false } = {}) {
+  // `lower` leaves the uppermost visible map out. `problem` is called with the sentence of what cannot be shown.
+  constructor(model, kernel, parent, problem, { lower = false } = {}) {
     this.model = model;
     this.kernel = kernel;
+    this.problem = problem;
     this.lower = lower;
     this.shown = new Map(); // id of a layer: { item, version }
     this.element = element("div", "fctl-stage", parent);
@@ -70,18 +71,29 @@ export class Stage {
     this.divide();
   }
 
-  // Ids of the visible maps, the uppermost first: that one is compared with those below it.
+  // Ids of the maps that are compared: the uppermost visible one, then those below it that are visible, or else the next
+  // one that is not.
   get maps() {
-    const visible = [...this.model.get("layers")].reverse().filter((layer) => layer.visible && layer.kind !== "image");
-    return visible.map((layer) => layer.id).filter((id) => !NOT_SWIPED.includes(id.split("-")[0]));
+    const layers = [...this.model.get("layers")].reverse();
+    const maps = layers.filter(({ id, kind }) => kind !== "image" && !NOT_SWIPED.includes(id.split("-")[0]));
+    const at = maps.findIndex((layer) => layer.visible);
+    if (at < 0) return [];
+    const below = maps.slice(at + 1);
+    const visible = below.filter((layer) => layer.visible);
+    const next = below.find((layer) => layer.kind === "classes");
+    return [maps[at], ...(visible.length || !next ? visible : [next])].map((layer) => layer.id);
+  }
+
+  get compares() {
+    return this.model.get("swipe") || this.model.get("side_by_side");
   }
 
   // Returns whether a layer is shown on this stage: side by side each has its own maps.
   shows(layer) {
-    if (!layer.visible) return false;
-    const [top, ...below] = this.maps;
-    if (this.lower) return layer.id !== top;
-    return !(this.model.get("side_by_side") && below.includes(layer.id));
+    const [top, ...below] = this.compares ? this.maps : [];
+    if (this.lower) return below.includes(layer.id) || (layer.visible && layer.id !== top);
+    if (this.model.get("side_by_side")) return layer.visible && !below.includes(layer.id);
+    return layer.visible || below.includes(layer.id);
   }
 
   showLayer(layer, index) {
@@ -93,10 +105,10 @@ export class Stage {
       known.item?.setOpacity(opacity);
       return;
     }
-    const record = { item: known?.item, version, opacity };
+    const record = { item: known?.item, version, opacity, clipped: known?.clipped };
     this.shown.set(layer.id, record);
     this.osd.addTiledImage({
-      tileSource: new KernelTiles(this.kernel, layer, version),
+      tileSource: new KernelTiles(this.kernel, layer, version, this.problem),
       width: 1,
       index: known?.item ? this.osd.world.getIndexOfItem(known.item) : index,
       opacity,
@@ -107,6 +119,7 @@ export class Stage {
           return;
         }
         record.item = item;
+        record.clipped = "";
         item.setOpacity(record.opacity);
         this.open();
         this.divide();
@@ -121,18 +134,22 @@ export class Stage {
     this.divider.style.display = on ? "block" : "none";
     this.divider.style.left = `${this.share * 100}%`;
     const maps = on ? this.maps : [];
-    for (const [id, { item }] of this.shown) {
-      if (!item) continue;
-      if (!maps.includes(id)) {
-        item.setClip(null);
-        continue;
-      }
-      const line = item.viewerElementToImageCoordinates(new OpenSeadragon.Point(this.share * this.element.clientWidth, 0)).x;
-      const { x: width, y: height } = item.getContentSize();
-      const at = Math.min(Math.max(line, 0), width);
-      const right = id === maps[0];
-      item.setClip(new OpenSeadragon.Rect(right ? at : 0, 0, right ? width - at : at, height));
+    for (const [id, record] of this.shown) {
+      if (record.item) this.clip(record, maps.includes(id) ? (id === maps[0] ? "right" : "left") : "");
     }
+  }
+
+  // Clips a layer to one side of the line. A clip makes OpenSeadragon draw again, so it is set only if it has changed.
+  clip(record, side) {
+    const { item } = record;
+    const { x: width, y: height } = item.getContentSize();
+    const line = new OpenSeadragon.Point(this.share * this.element.clientWidth, 0);
+    const at = Math.min(Math.max(item.viewerElementToImageCoordinates(line).x, 0), width);
+    const [start, end] = { right: [at, width], left: [0, at], "": [0, width] }[side];
+    const wanted = side ? `${start.toFixed(3)} ${end.toFixed(3)}` : "";
+    if (wanted === (record.clipped ?? "")) return;
+    record.clipped = wanted;
+    item.setClip(side ? new OpenSeadragon.Rect(start, 0, end - start, height) : null);
   }
 
   drag(event) {

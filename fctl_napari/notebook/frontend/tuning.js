@@ -72,8 +72,9 @@ export class Tuning {
     const words = {
       cut: `A run was cut off (${name}).`,
       waiting: `${name}: ${better ? "the gate advises to keep it." : "the gate advises to roll it back."}`,
-      kept: `${name} is kept beside the image.`,
+      kept: `${name} is kept beside the image. This viewer goes on with it.`,
       "rolled back": "It is rolled back; the network before stays.",
+      "decided elsewhere": `${name} was decided elsewhere.`,
       none: "",
     };
     const lines = [words[state] ?? `${state}${total ? ` ${done} of ${total}` : ""}`, ...(state === "waiting" ? (reasons ?? []) : [])];
@@ -81,10 +82,14 @@ export class Tuning {
     if (problem) lines.push(problem);
     this.told.textContent = lines.filter(Boolean).join("\n");
     this.plots.replaceChildren();
-    const steps = total || 1;
+    if (!["none", "cut", "rolled back", "decided elsewhere"].includes(state)) this.plot(facts);
+    if (this.root.open) this.viewer.reveal(this.told);
+  }
+
+  plot(facts) {
+    const steps = facts.steps || 1;
     plot(this.plots, "loss", facts.loss ?? [], steps);
     plot(this.plots, "mIoU on held-out corrections", facts.held_out ?? [], steps, facts.before ?? null);
     plot(this.plots, "as before elsewhere", facts.scene ?? [], steps);
-    if (this.root.open) this.viewer.reveal(this.told);
   }
 }

@@ -31,7 +31,8 @@ class Viewer {
     this.value = 1;
     this.root = element("div", "fctl", el);
     this.stages = element("div", "fctl-stages", this.root);
-    this.stage = new Stage(model, this.kernel, this.stages);
+    const problem = (sentence) => (this.problem.textContent = sentence);
+    this.stage = new Stage(model, this.kernel, this.stages, problem);
     this.panel = element("div", "fctl-panel", this.root);
     this.tools = element("div", "fctl-tools", this.panel);
     this.problem = element("div", "fctl-problem", this.panel);
@@ -136,6 +137,8 @@ class Viewer {
     const row = element("label", "fctl-layer", this.tools, "Radius");
     this.brush = element("input", "", row);
     Object.assign(this.brush, { type: "range", min: 1, max: 100, value: 12, title: "Radius of the brush, px of the screen." });
+    const radius = element("span", "fctl-note", row, this.brush.value);
+    this.brush.addEventListener("input", () => (radius.textContent = this.brush.value));
   }
 
   get radius() {
@@ -174,9 +177,20 @@ class Viewer {
       slider.addEventListener("input", () => this.change(layer.id, { opacity: Number(slider.value) }));
     }
     const swiped = "Show the uppermost map on the right of a line, and those below it on the left.";
-    tick(this.list, "Swipe", swiped, this.model.get("swipe"), (on) => this.set("swipe", on));
+    tick(this.list, "Swipe", swiped, this.model.get("swipe"), (on) => this.compare("swipe", on));
     const beside = "Show the uppermost map on the right, and those below it in a view of their own on the left.";
-    tick(this.list, "Side by side", beside, this.model.get("side_by_side"), (on) => this.set("side_by_side", on));
+    tick(this.list, "Side by side", beside, this.model.get("side_by_side"), (on) => this.compare("side_by_side", on));
+    button(this.list, "Reload", "Read all tiles again, as other programs may have changed the files.", () => {
+      const versions = this.model.get("versions");
+      this.set("versions", Object.fromEntries(this.model.get("layers").map(({ id }) => [id, (versions[id] ?? 0) + 1])));
+      this.problem.textContent = "";
+    });
+  }
+
+  // Compares two maps in one way or the other.
+  compare(how, on) {
+    for (const each of ["swipe", "side_by_side"]) this.model.set(each, on && each === how);
+    this.model.save_changes();
   }
 
   change(id, values) {
@@ -210,9 +224,10 @@ class Viewer {
     if (!on) {
       this.second.leave();
       this.second = null;
+      this.reviewing?.outlineRegion();
       return;
     }
-    const second = (this.second = new Stage(this.model, this.kernel, this.stages, { lower: true }));
+    const second = (this.second = new Stage(this.model, this.kernel, this.stages, this.stage.problem, { lower: true }));
     this.stages.prepend(second.element); // what is below lies on the left
     let led = false; // true while one moves the other
     const lead = (from, to) => () => {
@@ -226,7 +241,7 @@ class Viewer {
       this.stage.osd.addHandler(event, lead(this.stage, second));
       second.osd.addHandler(event, lead(second, this.stage));
     }
-    second.opened.then(lead(this.stage, second));
+    second.opened.then(() => (lead(this.stage, second)(), this.reviewing?.outlineRegion()));
   }
 
   // ---- where one looks
