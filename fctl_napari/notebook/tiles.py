@@ -17,7 +17,7 @@ from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.readable import ReadableLabels
 from fctl_napari.imagery.pyramid import Pyramid
 
-SIDE = 256
+SIDE = 512
 """Side of a tile, px."""
 QUALITY = 88
 """Quality of JPEG tiles of images."""

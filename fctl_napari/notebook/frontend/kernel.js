@@ -2,7 +2,7 @@
 
 import OpenSeadragon from "openseadragon";
 
-const TILE = 256; // side of a tile, px
+const TILE = 512; // side of a tile, px
 const GONE = "The kernel of this viewer has gone, and what was not answered is not saved; run the cell again.";
 
 // Asks the kernel, and gives its answers to those who wait for them.
