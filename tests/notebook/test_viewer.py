@@ -164,7 +164,8 @@ def test_tiles_come_while_a_cell_computes(open_notebook: Callable[..., Any], fil
     page = open_notebook([SHOW.format(**files), *cells], "i")
     stage = Stage(page)
     stage.until(lambda: is_red(stage.color(300, 100)))
-    page.wait_for_selector("text=Python 3 (ipykernel) | Busy")
+    prompt = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[2].querySelector('.jp-InputPrompt').innerText"
+    page.wait_for_function(f"{prompt}.includes('*')")
     page.click(".fctl-layer:has-text('confidence') input[type=checkbox]")  # all of its tiles are asked for now
     page.click(".fctl-layer:has-text('made') input[type=checkbox]")  # the map above it
     stage.until(lambda: not is_red(stage.color(300, 100)) and not is_gray(stage.color(300, 100)), 30)
