@@ -119,8 +119,6 @@ print("kept:" if network else "rolled back", network or "")
 # With the corrections in it, as polygons in longitude and latitude or px, and with its figures.
 
 # %%
-viewer.close()
-both.close()
 written = fctl.export(land, folder / "land.geojson", region=region, simplify=1)
 print(written.name, f"{written.stat().st_size:,} bytes")
 land.areas().pixels
