@@ -394,8 +394,8 @@ class Corrections:
             The block reaches outside, is not uint8 [y, x], or holds a value that is no class; or this is open for
             reading only.
         OutputError
-            The disk is full or the location is not writable. The stroke is not there; or, where only the levels could
-            not be written, it is in the journal and the next call synchronizes them.
+            The disk is full or the location is not writable. The stroke is not there, also later; or, if the error
+            says so, it is in the journal and the next call synchronizes the levels.
         """
         self._require_writable()
         check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
