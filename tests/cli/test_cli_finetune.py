@@ -143,9 +143,11 @@ def test_corrections_of_several_images_are_learnt_from_together(
     assert "; learned from picture, 1, 2" in fctl("lineage", target).out
 
 
-def test_corrections_are_paired_with_an_image_that_was_renamed(more: Path) -> None:
-    renamed = (more / "1.png").rename(more / "one.png")
-    assert find_pairs([str(renamed)], None) == [(str(renamed), str(more / "1.corrections.ome.zarr"))]
+def test_corrections_are_paired_with_an_image_that_was_renamed(more: Path, awake_checkpoint: Path) -> None:
+    image, corrections = more / "3.png", more / "3.corrections.ome.zarr"
+    Corrections.create(corrections, open_image(image), read_card(awake_checkpoint).classes).close()
+    renamed = image.rename(more / "three.png")
+    assert find_pairs([str(renamed)], None) == [(str(renamed), str(corrections))]
 
 
 def test_images_and_corrections_that_do_not_pair_are_one_sentence(
