@@ -124,6 +124,19 @@ def test_bad_images_are_refused_in_one_sentence(
     assert re.search(words, sentence)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("info", ""), "the path of an image cannot be empty"),
+        (("segment", " ", "--out", "s.ome.zarr"), "the path of an image cannot be empty"),
+        (("segment", "i.png", "--out", ""), "the path of a result cannot be empty"),
+        (("export", "s.ome.zarr", ""), "the path of a result cannot be empty"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(fctl: Fctl, arguments: tuple[str, ...], words: str) -> None:
+    assert words in fctl(*arguments).sentence()
+
+
 def test_a_few_nan_end_no_run(fctl: Fctl, tmp_path: Path, tiny_checkpoint: Path) -> None:
     image = np.zeros((80, 80), np.float32)
     image[70, 70] = np.nan
