@@ -184,6 +184,41 @@ def test_a_damaged_map_says_so(segmented: fctl.Map, tmp_path: Path) -> None:
         fctl.open(copy)
 
 
+def test_a_map_that_is_deleted_meanwhile_is_not_an_empty_one(segmented: fctl.Map, truth: Path, tmp_path: Path) -> None:
+    import shutil
+
+    land = fctl.Map(shutil.copytree(segmented.path, tmp_path / "land.ome.zarr"))
+    shutil.rmtree(land.path)
+    calls: list[Callable[[], object]] = [
+        land.read,
+        land.confidence,
+        lambda: land.areas(progress=False),
+        lambda: land.to_geopandas(progress=False),
+        lambda: fctl.errors(land, progress=False),
+        lambda: fctl.errors(land, truth, progress=False),
+        lambda: fctl.evaluate(land, truth, progress=False),
+        lambda: fctl.evaluate(segmented, land, progress=False),
+        lambda: fctl.export(land, tmp_path / "land.tif", progress=False),
+        lambda: fctl.export(land, tmp_path / "land.geojson", progress=False),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=r"land\.ome\.zarr(/confidence)?: (is gone; put it back|there is no such)"):
+            call()
+    assert "is gone; put it back" in land._repr_html_()
+    assert not (tmp_path / "land.tif").exists()
+
+
+def test_corrections_that_are_deleted_meanwhile_are_not_empty_ones(painted: Path) -> None:
+    import shutil
+
+    corrections = fctl.open(painted)
+    assert isinstance(corrections, Corrections)
+    assert not corrections.read((60, 60, 90, 90)).any()  # nothing is painted there
+    shutil.rmtree(painted)
+    with pytest.raises(InputError, match=r"c\.ome\.zarr: is gone"):
+        corrections.read((0, 0, 30, 40))
+
+
 def test_arrays_and_maps_are_ground_truths(segmented: fctl.Map, truth: Path, painted: Path) -> None:
     import xarray
     from PIL import Image
