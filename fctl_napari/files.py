@@ -175,9 +175,9 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
 
 
 def local_path(text: str) -> Path:
-    """Convert text to a path to write to, and refuse addresses.
+    """Convert text to a path to write to, and refuse addresses and empty text.
 
-    As a path an address would become a folder named ``http:``.
+    As a path an address would become a folder named ``http:``, and empty text the current folder.
 
     Parameters
     ----------
@@ -192,8 +192,10 @@ def local_path(text: str) -> Path:
     Raises
     ------
     OutputError
-        The text is an address.
+        The text is an address, or empty.
     """
+    if not text.strip():
+        raise OutputError("the path of a result cannot be empty; give a file or a folder.")
     if "://" in text:
         raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")
     return Path(text)

@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     def sentence(self) -> str:
         """The one line of a refusal."""
         assert self.code == 2, self.err
-        lines = self.err.strip().splitlines()
+        lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         assert lines[0].startswith("fctl: ")
         return lines[0]

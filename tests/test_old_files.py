@@ -51,7 +51,7 @@ def resume(path: Path, image: Pyramid) -> Segmentation:
         checkpoint_hash=store.checkpoint_hash,
         settings=store.settings,
         fresh=False,
-    )
+    ).store
 
 
 def add_overviews(path: Path) -> None:

@@ -6,10 +6,10 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import wraps
-from types import GenericAlias, SimpleNamespace
-from typing import Annotated, Any, TypeVar, cast, get_type_hints
+from types import GenericAlias, SimpleNamespace, UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
 
 from fctl_napari.exceptions import InputError
 from fctl_napari.windows import IntWindow, require_window
@@ -37,16 +37,17 @@ def checked(function: AnyFunction) -> AnyFunction:
     Returns
     -------
     callable
-        The function. It raises an ``InputError`` for an argument of another type than it says, one that it does not
-        know, and one that is missing.
+        The function. It raises an ``InputError`` for an argument of another type than it says, an empty text, one that
+        it does not know, and one that is missing.
     """
     signature = inspect.signature(function)
     hints = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
     types = get_type_hints(SimpleNamespace(__annotations__=hints), function.__globals__, include_extras=True)
     kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    several = inspect.Parameter.VAR_POSITIONAL
     adapters: dict[str, TypeAdapter[Any]] = {
         name: TypeAdapter(
-            GenericAlias(tuple, (kind, ...)) if kinds[name] is inspect.Parameter.VAR_POSITIONAL else kind,
+            GenericAlias(tuple, (_strictly(kind), ...)) if kinds[name] is several else _strictly(kind),
             config=ConfigDict(arbitrary_types_allowed=True),
         )
         for name, kind in types.items()
@@ -61,6 +62,8 @@ def checked(function: AnyFunction) -> AnyFunction:
             known = ", ".join(name for name in signature.parameters if name != "self")
             raise InputError(f"{_name(function)}: {error}; it takes {known}.") from None
         for name in adapters.keys() & given.arguments.keys():
+            if isinstance(given.arguments[name], str) and not given.arguments[name].strip():
+                raise InputError(_sentence(function, name, given.arguments[name], None))
             try:
                 given.arguments[name] = adapters[name].validate_python(given.arguments[name])
             except ValidationError as error:
@@ -70,12 +73,21 @@ def checked(function: AnyFunction) -> AnyFunction:
     return cast(AnyFunction, call)
 
 
-def _sentence(function: Callable[..., Any], name: str, value: Any, error: ValidationError) -> str:
+def _strictly(kind: Any) -> Any:
+    """Return a kind of argument in which True and False are no texts or numbers that may mean them."""
+    if kind is bool:
+        return StrictBool
+    if get_origin(kind) in (Union, UnionType):
+        return Union[tuple(_strictly(part) for part in get_args(kind))]  # noqa: UP007 (made of what is known here only)
+    return kind
+
+
+def _sentence(function: Callable[..., Any], name: str, value: Any, error: ValidationError | None) -> str:
     """Return what an argument cannot be, and what it can be: by the docstring, or by the only kind that there is."""
     shown = " ".join(repr(value).split())
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
     described = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)* : (.+?)(?:, optional)?$", function.__doc__ or "", re.M)
-    faults = error.errors()
+    faults = [] if error is None else error.errors()
     reason = f" ({faults[0]['msg']})" if len(faults) == 1 else ""
     kinds = described[1] if described else function.__annotations__[name]
     return f"{_name(function)}: {name} cannot be {shown}{reason}; give {kinds}."

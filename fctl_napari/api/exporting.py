@@ -38,7 +38,7 @@ def export(
     out : Path or str
         ``.tif`` and ``.png``: class indices, 255 where there is none. ``.gpkg``, ``.geojson``: polygons.
         ``.coco.json``: annotations. ``.ome.zarr``: labels. A style for QGIS lies beside ``.tif``, ``.gpkg`` and
-        ``.geojson``. An earlier export is replaced, another file never.
+        ``.geojson``. An earlier export is replaced, another file never. Folders that are missing are made.
     kind : {"coco", "geojson", "provenance"} or None, optional
         What a file that ends in ``.json`` is; or ``"provenance"``: who said the class of each px, as a raster.
     region : tuple of 4 int or None, optional

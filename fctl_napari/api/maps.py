@@ -369,7 +369,10 @@ class Map:
 
     def _repr_html_(self) -> str:
         """Return thumbnail, legend with shares, and facts for a notebook."""
-        seen, shares = self._coarse()
+        try:
+            seen, shares = self._coarse()
+        except FctlError as error:  # it was deleted meanwhile, say
+            return html.block(self.path.name, html.facts(self._facts()), html.sentence(str(error)))
         legend = html.legend(zip(self.classes.scored, shares, strict=True))
         return html.block(
             self.path.name,

@@ -148,7 +148,7 @@ def ablate(
     out : Path or str, optional
         Folder of the table and the runs.
     rows : sequence of str, optional
-        Names of the only rows to train. Empty for all.
+        Names of the only rows to train, as ``fctl ablate list`` says them. Empty for all.
     data : Path or str, optional
         Where the config's relative paths start.
     settings : mapping of str to object or None, optional

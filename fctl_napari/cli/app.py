@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from typing import Any
 
 import typer
 
@@ -43,27 +44,45 @@ for commands in (
     commands.add_commands(app)
 
 
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""Error of what was typed, by typer or by its own copy of click."""
+
+
 def main() -> None:
     """Run a command.
 
     An error that the user can mend becomes one sentence on stderr and the exit code 2.
     """
     try:
-        app()
+        sys.exit(app(prog_name="fctl", standalone_mode=False) or 0)
     except FctlError as error:
-        sys.exit(_complain(error))
+        sys.exit(_complain(str(error)))
+    except UsageError as error:
+        sys.exit(_complain(_usage(error)))
+    except typer.Abort:
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
         # A library met a full disk or the like while writing. Other errors of the system are bugs.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
-        sys.exit(_complain(output_error(error.filename or "the output", error)))
+        sys.exit(_complain(str(output_error(error.filename or "the output", error))))
 
 
-def _complain(error: FctlError) -> int:
-    print(f"fctl: {error}", file=sys.stderr)
+def _complain(sentence: str) -> int:
+    if sentence:
+        print(f"fctl: {sentence}", file=sys.stderr)
     return 2
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with what was typed as one sentence; nothing if the help was shown instead."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    said = said.replace("Value error, ", "").replace(": Input should", ": it should")  # of pydantic
+    if error.ctx is not None and said:
+        said += f"; {error.ctx.command_path} {error.ctx.help_option_names[0]} says what it takes"
+    return said and f"{said[0].lower()}{said[1:]}."
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _corrections_beside(location: str) -> str | None:
     from fctl_napari.imagery.formats.remote import is_url
     from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, corrections_path
     from fctl_napari.imagery.open import open_image
-    from fctl_napari.segmentation.store.result_paths import own_corrections
+    from fctl_napari.segmentation.store.result_paths import corrections_of_no_file, own_corrections
 
     if is_url(location):
         return None
@@ -97,7 +97,8 @@ def _corrections_beside(location: str) -> str | None:
     except InputError:
         return None
     begin = usual.name.removesuffix(CORRECTIONS_SUFFIX)
-    if not any(usual.parent.glob(f"{escape(begin)}.*{CORRECTIONS_SUFFIX.removeprefix('.')}")):
+    named_after_it = any(usual.parent.glob(f"{escape(begin)}.*{CORRECTIONS_SUFFIX.removeprefix('.')}"))
+    if not named_after_it and not corrections_of_no_file(usual.parent):
         return None
     path = own_corrections(usual, open_image(location))
     return str(path) if path.is_dir() else None

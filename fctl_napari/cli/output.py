@@ -37,7 +37,8 @@ def _bar(description: str, vanishing: bool = False) -> Iterator[tuple[Progress, 
         TimeRemainingColumn(),
         console=err,
         transient=vanishing,
-        disable=vanishing and not err.is_interactive,  # a file of messages would get empty lines
+        # FORCE_COLOR makes rich take anything for a terminal, and elsewhere the bar leaves empty lines
+        disable=not (err.is_interactive and err.file.isatty()),
     )
     with progress:
         try:
@@ -49,7 +50,7 @@ def _bar(description: str, vanishing: bool = False) -> Iterator[tuple[Progress, 
 
 @contextmanager
 def counting(description: str, *, vanishing: bool = False) -> Iterator[NotedProgress]:
-    """Show a progress bar while the block runs, and at its end too unless it is vanishing.
+    """Show a progress bar in a terminal while the block runs, and at its end too unless it is vanishing.
 
     The block gets a function that takes (done, total) and perhaps a note.
     """

@@ -17,6 +17,7 @@ from fctl_napari.correcting.chunk_counts import Chunk, ChunkCounts
 from fctl_napari.exceptions import InputError, OtherImageError
 from fctl_napari.files import output_error, sync
 from fctl_napari.imagery.formats import ngff, ngff_writing
+from fctl_napari.imagery.formats.chunk_files import chunk_files
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
@@ -83,7 +84,7 @@ class CorrectionStore:
         authors = self.labels.group.get(AUTHORS)
         if not isinstance(authors, zarr.Array):
             raise InputError(f"{path}: parts of these corrections are missing; restore them from a copy.")
-        self._authors = authors
+        self._authors = chunk_files(authors) or authors
         self._unsettled: set[Path] = set()
 
     def chunk_window(self, chunk: Chunk) -> IntWindow:
@@ -169,7 +170,7 @@ class CorrectionStore:
     ) -> Iterator[tuple[Chunk, NDArray[np.uint8]]]:
         """Write values and authors at all levels.
 
-        The coarser levels are written after the last chunk was yielded.
+        The coarser levels are written after the last chunk was yielded. What is there already is not written.
 
         Parameters
         ----------
@@ -199,13 +200,16 @@ class CorrectionStore:
             where = mask[part]
             if not where.any():
                 continue
-            whole = self.state((y0, x0, y1, x1))
+            there = self.state((y0, x0, y1, x1))
+            whole = there.copy()
             y, x = max(top - y0, 0), max(left - x0, 0)
             inside = whole[:, y : y + where.shape[0], x : x + where.shape[1]]
             np.copyto(inside, state[:, *part], where=where)
-            with ngff_writing.writing(self.labels.path):
-                self._authors[y0:y1, x0:x1] = whole[1]
-            self.labels.write(y0, x0, whole[0])
+            if not np.array_equal(whole[1], there[1]):
+                with ngff_writing.writing(self.labels.path):
+                    self._authors[y0:y1, x0:x1] = whole[1]
+            if not np.array_equal(whole[0], there[0]):
+                self.labels.write(y0, x0, whole[0])
             yield chunk, whole[0]
         self.labels.update_levels(window)
         self._unsettled.update(self._files(window))

@@ -23,7 +23,7 @@ from fctl_napari.correcting.correction_store import (
     refresh_image,
 )
 from fctl_napari.correcting.regions import CorrectedBox, CorrectedRegion
-from fctl_napari.correcting.strokes import Piece, Planes, Stroke, check_block
+from fctl_napari.correcting.strokes import Piece, Planes, Stroke, check_block, check_mask, check_text
 from fctl_napari.correcting.write_ahead_log import WriteAheadLog
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import sync
@@ -331,11 +331,13 @@ class Corrections:
         Raises
         ------
         InputError
-            The window is none.
+            The window is none, or there is no such level.
         """
         window = whole_numbers(window)
         if window.y1 < window.y0 or window.x1 < window.x0:
             raise InputError(f"window {tuple(window)} ends before it begins; give (y0, x0, y1, x1).")
+        if level not in range(len(self.labels.levels)):
+            raise InputError(f"{self.path}: has no level {level}; give 0 to {len(self.labels.levels) - 1}.")
         with self._guard:
             return self.labels.read(window, level)
 
@@ -351,7 +353,15 @@ class Corrections:
         -------
         ndarray of uint8 [y1 - y0, x1 - x0]
             0 = nobody, k + 1 = ``authors[k]``.
+
+        Raises
+        ------
+        InputError
+            The window is none, or reaches outside.
         """
+        window = whole_numbers(window)
+        if window.empty or window.clip(self.shape) != window:
+            raise InputError(f"window {tuple(window)} is not inside the image; give (y0, x0, y1, x1) in it.")
         with self._guard:
             return self._store.authors(window)
 
@@ -391,27 +401,27 @@ class Corrections:
         Raises
         ------
         InputError
-            The block reaches outside, is not uint8 [y, x], or holds a value that is no class; or this is open for
-            reading only.
+            The block reaches outside, is not uint8 [y, x], or holds a value that is no class; another argument cannot
+            be; or this is open for reading only.
         OutputError
-            The disk is full or the location is not writable. The stroke is not there; or, where only the levels could
-            not be written, it is in the journal and the next call synchronizes them.
+            The disk is full or the location is not writable. The stroke is not there, also later; or, if the error
+            says so, it is in the journal and the next call synchronizes the levels.
         """
         self._require_writable()
-        check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
+        y0, x0 = check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
+        check_text("author", author)
+        check_text("kind", kind)
         with self._guard:
             self._log.catch_up()
             height, width = block.shape
             before = self._store.state((y0, x0, y0 + height, x0 + width))
-            mask = block != before[0] if mask is None else np.asarray(mask, bool)
-            if mask.shape != block.shape:
-                raise InputError(f"the mask is of shape {mask.shape} and the block of {block.shape}; give them alike.")
+            mask = block != before[0] if mask is None else check_mask(mask, block.shape)
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             if not rows.size:
                 return None
             box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
             if together is not None and together != self._log.history.undoable():
-                raise ValueError(f"action {together} is not the last one")
+                raise InputError(f"together cannot be {together}, which is not the last action; give that, or None.")
             mask = mask[box]
             facts = {
                 "by": self._author(author),

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,25 @@ class Journal:
         self._end += len(record)
         self.entries.append(entry)
         return entry
+
+    def drop_last(self) -> None:
+        """Remove the last record.
+
+        Raises
+        ------
+        OutputError
+            The location is not writable. The record stays then.
+        """
+        end = sum((self.entries[-2].start, self.entries[-2].size)) if len(self.entries) > 1 else 0
+        try:
+            with self.path.open("r+b") as file:
+                file.truncate(end)
+                self.entries.pop()
+                self._end = end
+                with suppress(OSError):  # it is gone already; only a crash of the machine could bring it back
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise output_error(self.path, error) from error
 
     def rewrite(self, records: Iterable[tuple[dict[str, Any], bytes]]) -> None:
         """Replace all records at once.

@@ -196,8 +196,8 @@ class Piece:
         return Stroke(self.action, author, self.kind, self.time, self.window, self.pixels)
 
 
-def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int, int], classes: int) -> None:
-    """Check a block that is to be painted.
+def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int, int], classes: int) -> tuple[int, int]:
+    """Check a block that is to be painted, and return its position in whole px.
 
     Parameters
     ----------
@@ -210,6 +210,11 @@ def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int,
     classes : int
         Number of classes.
 
+    Returns
+    -------
+    tuple of 2 int
+        (y, x) of its first px.
+
     Raises
     ------
     InputError
@@ -218,11 +223,15 @@ def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int,
     if not isinstance(block, np.ndarray) or block.dtype != np.uint8 or block.ndim != 2:
         kind = f"{block.dtype} of shape {block.shape}" if isinstance(block, np.ndarray) else type(block).__name__
         raise InputError(f"a block of corrections is uint8 [y, x], not {kind}; convert it.")
-    y0, x0, y1, x1 = window = whole_numbers((*at, at[0] + block.shape[0], at[1] + block.shape[1]))
+    try:
+        y0, x0, *_ = whole_numbers((*at, *at))
+    except InputError:
+        raise InputError(f"{at} is no (y0, x0) of a block; give two whole numbers, px.") from None
+    y1, x1 = y0 + block.shape[0], x0 + block.shape[1]
     height, width = shape
     if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
         raise InputError(
-            f"block {tuple(window)} reaches outside the {height} x {width} px image (height x width); cut it to the "
+            f"block {(y0, x0, y1, x1)} reaches outside the {height} x {width} px image (height x width); cut it to the "
             "image."
         )
     strays = block[(block > classes) & (block != NOT_SURE)]
@@ -230,3 +239,52 @@ def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int,
         raise InputError(
             f"value {strays[0]} is no class; give 1 to {classes} for the classes, {NOT_SURE} for not sure, 0 to erase."
         )
+    return y0, x0
+
+
+def check_mask(mask: object, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Check the mask of a block that is to be painted.
+
+    Parameters
+    ----------
+    mask : array_like of bool [y, x]
+        True for painted px.
+    shape : tuple of 2 int
+        Shape of the block.
+
+    Returns
+    -------
+    ndarray of bool [y, x]
+        The mask.
+
+    Raises
+    ------
+    InputError
+        It is no array of the block's shape.
+    """
+    try:
+        found = np.asarray(mask, bool)
+    except ValueError:  # rows of different lengths
+        found = np.empty(0, bool)
+    if found.shape != shape:
+        raise InputError(f"the mask is of shape {found.shape} and the block of {shape}; give them alike.")
+    return found
+
+
+def check_text(name: str, text: object) -> None:
+    """Check a text that is kept with a stroke.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    text : object
+        What was given.
+
+    Raises
+    ------
+    InputError
+        It is no text.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"{name} cannot be {text!r}; give a text.")

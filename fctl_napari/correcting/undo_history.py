@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,15 @@ class History:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self._load()
+        self._load(journal.entries)
 
-    def _load(self) -> None:
+    def _load(self, entries: list[Entry]) -> None:
         self.number = 0
         self._pieces: list[Piece] = []
         self._undone: list[int] = []
         self._gone: set[int] = set()
         self._touched: dict[int, int] = {}  # by action, the last record that changed whether it counts
-        for entry in self.journal.entries:
+        for entry in entries:
             self._take(entry)
 
     def _take(self, entry: Entry) -> None:
@@ -200,6 +201,31 @@ class History:
         self._take(self.journal.append({"op": op, "n": self.number + 1, "action": action}))
         return self.pieces(action)
 
+    @contextmanager
+    def without_last(self) -> Iterator[None]:
+        """Take back the last record: for the block, and for good in the journal if the block ends well.
+
+        Yields
+        ------
+        None
+            Control, once. The history is as it was before that record.
+
+        Raises
+        ------
+        OutputError
+            The location is not writable. The record stays then, as it does where the block raises.
+        """
+        number, entry = self.number, self.journal.entries[-1]
+        self._load(self.journal.entries[:-1])
+        self.number = int(entry.facts["n"]) - 1
+        try:
+            yield
+            self.journal.drop_last()
+        except BaseException:
+            self._load(self.journal.entries)
+            self.number = number
+            raise
+
     def planes(self, piece: Piece) -> Planes:
         """Read the planes of a piece.
 
@@ -324,7 +350,7 @@ class History:
 
         self.journal.rewrite(records())
         number = self.number
-        self._load()
+        self._load(self.journal.entries)
         self.number = number
         return True
 

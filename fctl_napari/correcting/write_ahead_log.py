@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fctl_napari.correcting.chunk_counts import ChunkCounts
 from fctl_napari.correcting.correction_store import INDEX, JOURNAL, CorrectionStore
@@ -12,8 +15,11 @@ from fctl_napari.correcting.journal import Journal
 from fctl_napari.correcting.regions import Blob, ChunkRegions
 from fctl_napari.correcting.strokes import Piece, Planes
 from fctl_napari.correcting.undo_history import History
-from fctl_napari.exceptions import OutputError
+from fctl_napari.exceptions import FctlError, OutputError
 from fctl_napari.windows import IntWindow
+
+Resolved = tuple[NDArray[np.bool_], NDArray[np.uint8]]
+"""Mask of a piece [y, x], and values and authors where it is True [2, y, x]."""
 
 SETTLE_EVERY = 16
 """Number of strokes after which the chunks are made durable, so that the journal is not needed to restore them."""
@@ -83,11 +89,11 @@ class WriteAheadLog:
         Raises
         ------
         OutputError
-            The disk is full or the location is not writable. The stroke is not there; or it is in the journal, and
-            :meth:`catch_up` resumes.
+            The disk is full or the location is not writable. The stroke is not there; or, if the error says so, it is
+            in the journal, and :meth:`catch_up` resumes.
         """
         piece = self.history.add(facts, planes, action)
-        self._bring([piece])
+        self._bring([piece], lambda piece: (planes.mask, planes.state(None)))
         return piece
 
     def turn(self, op: Literal["undo", "redo"], action: int) -> list[Piece]:
@@ -111,12 +117,30 @@ class WriteAheadLog:
             See :meth:`add`.
         """
         pieces = self.history.turn(op, action)
-        self._bring(pieces)
+        self._bring(pieces, self.history.resolve)
         return pieces
 
-    def _bring(self, pieces: list[Piece]) -> None:
+    def _bring(self, pieces: list[Piece], before: Callable[[Piece], Resolved]) -> None:
+        """Bring the pieces of the last record to the levels, or take the record back.
+
+        ``before`` returns the px of a piece in a history without that record.
+        """
         self.behind.extend(pieces)
-        self.catch_up()
+        try:
+            self.catch_up()
+        except FctlError as error:
+            try:
+                with self.history.without_last():
+                    for piece in pieces:
+                        self._put(piece, before(piece))
+                    self._store.settle()
+            except FctlError:
+                raise OutputError(
+                    f"{str(error).removesuffix('.')}; this change is kept in the journal, and will be there as soon as "
+                    "it can be written."
+                ) from error
+            self.behind.clear()
+            raise
         if self.history.number - self._index.number >= SETTLE_EVERY:
             with suppress(OutputError):  # the strokes are in the journal, and the next one tries again
                 self.settle()
@@ -131,10 +155,13 @@ class WriteAheadLog:
         """
         while self.behind:
             piece = self.behind[0]
-            for chunk, values in self._store.put(piece.window, *self.history.resolve(piece)):
-                self._index.count(chunk, values)
-                self._regions.drop(chunk)
+            self._put(piece, self.history.resolve(piece))
             self.behind.pop(0)
+
+    def _put(self, piece: Piece, resolved: Resolved) -> None:
+        for chunk, values in self._store.put(piece.window, *resolved):
+            self._index.count(chunk, values)
+            self._regions.drop(chunk)
 
     def settle(self) -> None:
         """Make the levels durable and record that. The journal may be shortened afterwards.

@@ -12,6 +12,8 @@ from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference, has_rast
 
 SYMBOLS = {"meter": "m", "foot": "ft", "kilometer": "km"}
 
+LONGITUDE_LATITUDE = "longitude", "latitude"
+
 LONGEST = 40
 """Largest number of characters of a CRS's name."""
 
@@ -77,7 +79,7 @@ def crs_name(crs: str) -> str:
 
 
 @lru_cache
-def axis_names(crs: str) -> tuple[str, str] | None:
+def axis_names(crs: str) -> tuple[str, str]:
     """Return how coordinates of a reference system are called.
 
     Parameters
@@ -87,8 +89,8 @@ def axis_names(crs: str) -> tuple[str, str] | None:
 
     Returns
     -------
-    tuple of 2 str or None
-        ("E", "N") for easting and northing, ("x", "y") where that is not known, and None for longitude and latitude.
+    tuple of 2 str
+        ("E", "N") for easting and northing, ("longitude", "latitude"), or ("x", "y") where that is not known.
     """
     if not has_rasterio() or is_local(crs):
         return "x", "y"
@@ -97,7 +99,7 @@ def axis_names(crs: str) -> tuple[str, str] | None:
     except InputError:
         return "x", "y"
     if ground.geographic:
-        return None
+        return LONGITUDE_LATITUDE
     axes = re.findall(r'AXIS\["([^"]+)"', ground.crs.to_wkt())
     return ("E", "N") if [axis[:1].upper() for axis in axes[:2]] == ["E", "N"] else ("x", "y")
 
@@ -126,7 +128,7 @@ def position_words(georeference: Georeference, pixel: tuple[float, float], unit:
     digits = min(12, max(0, math.ceil(-math.log10(finest / 2))))
     names = axis_names(georeference.crs)
     where = crs_name(georeference.crs)
-    if names is None:
+    if names == LONGITUDE_LATITUDE:
         east, north = "E" if x >= 0 else "W", "N" if y >= 0 else "S"
         return f"{abs(x):.{digits}f}° {east}, {abs(y):.{digits}f}° {north} ({where})"
     symbol = f" {SYMBOLS[unit]}" if unit in SYMBOLS else ""

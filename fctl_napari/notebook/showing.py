@@ -130,8 +130,7 @@ def _pixel(image: Image | None) -> dict[str, Any] | None:
 def _location(image: Image | None) -> dict[str, Any] | None:
     """Return what turns px into coordinates, or None if the image has no place on the ground."""
     found = None if image is None else image.pyramid.georeference
-    axes = None if found is None else axis_names(found.crs)
-    if found is None or axes is None:
+    if found is None:
         return None
     digits = 5 if max(found.pixel_size) < 0.01 else 2
-    return {"transform": list(found.transform), "axes": list(axes), "crs": crs_name(found.crs), "digits": digits}
+    return {"transform": list(found.transform), "axes": list(axis_names(found.crs)), "crs": crs_name(found.crs), "digits": digits}

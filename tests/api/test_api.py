@@ -121,6 +121,25 @@ def test_corrections_are_part_of_the_map_and_of_the_window_s_file(
     assert np.array_equal(np.asarray(fctl.open(segmented.path)), before)
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_corrections_follow_an_image_that_is_renamed(
+    pixels: np.ndarray, segmented: fctl.Map, tmp_path: Path, write: bool
+) -> None:
+    first = tmp_path / "a.png"
+    Image.fromarray(pixels).save(first)
+    with fctl.corrections(first, classes=segmented) as painted:
+        painted.write(10, 20, np.full((30, 40), 3, np.uint8), author="ann")
+    renamed = first.rename(tmp_path / "b.png")
+    for _ in range(2):
+        with fctl.corrections(renamed, classes=segmented, write=write) as found:
+            assert found.path == tmp_path / "a.corrections.ome.zarr"
+            assert found.area_by_class()[segmented.classes.names[2]] == 1200
+    land = fctl.segment(renamed, segmented.network(), tmp_path / "land.ome.zarr", device="cpu", progress=False)
+    assert land.corrected
+    assert (land.read((10, 20, 40, 60)) == 2).all()
+    assert [path.name for path in tmp_path.glob("*.corrections.ome.zarr")] == ["a.corrections.ome.zarr"]
+
+
 def test_exports_are_those_of_the_command(segmented: fctl.Map, tmp_path: Path, command: Fctl) -> None:
     ours = fctl.export(segmented, tmp_path / "ours.png", progress=False)
     command("export", segmented.path, tmp_path / "theirs.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
+from helpers_commands import Fctl
 
 import fctl_napari as fctl
 from fctl_napari.correcting.corrections import Corrections
-from fctl_napari.exceptions import FctlError
+from fctl_napari.exceptions import FctlError, InputError
 
 WRONG_WINDOWS: list[Any] = [
     (1, 2, 3),
@@ -105,6 +107,15 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "checkpoint cannot be None": lambda: fctl.segment(scene, None),  # type: ignore[arg-type]
         "batch cannot be 'x'": lambda: fctl.segment(scene, network, batch="x"),  # type: ignore[arg-type]
         "progress cannot be 'x'": lambda: fctl.segment(scene, network, progress="x"),  # type: ignore[arg-type]
+        "progress cannot be 'yes'": lambda: fctl.errors(segmented, progress="yes"),  # type: ignore[arg-type]
+        "progress cannot be 1": lambda: fctl.errors(segmented, progress=1),  # type: ignore[arg-type]
+        "fresh cannot be 'no'": lambda: fctl.segment(scene, network, fresh="no"),  # type: ignore[arg-type]
+        "open: source cannot be ''": lambda: fctl.open(""),
+        "open: source cannot be ' '": lambda: fctl.show(" "),
+        "segment: image cannot be ''": lambda: fctl.segment("", network),
+        "segment: out cannot be ''": lambda: fctl.segment(scene, network, ""),
+        "export: out cannot be ''": lambda: fctl.export(segmented, ""),
+        "evaluate: ground_truth cannot be ''": lambda: fctl.evaluate(segmented, ""),
         "refine: got an unexpected keyword argument 'foo'": lambda: anything(fctl, "refine")(
             segmented, network, out, foo=1
         ),
@@ -173,6 +184,41 @@ def test_a_damaged_map_says_so(segmented: fctl.Map, tmp_path: Path) -> None:
         fctl.open(copy)
 
 
+def test_a_map_that_is_deleted_meanwhile_is_not_an_empty_one(segmented: fctl.Map, truth: Path, tmp_path: Path) -> None:
+    import shutil
+
+    land = fctl.Map(shutil.copytree(segmented.path, tmp_path / "land.ome.zarr"))
+    shutil.rmtree(land.path)
+    calls: list[Callable[[], object]] = [
+        land.read,
+        land.confidence,
+        lambda: land.areas(progress=False),
+        lambda: land.to_geopandas(progress=False),
+        lambda: fctl.errors(land, progress=False),
+        lambda: fctl.errors(land, truth, progress=False),
+        lambda: fctl.evaluate(land, truth, progress=False),
+        lambda: fctl.evaluate(segmented, land, progress=False),
+        lambda: fctl.export(land, tmp_path / "land.tif", progress=False),
+        lambda: fctl.export(land, tmp_path / "land.geojson", progress=False),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=r"land\.ome\.zarr(/confidence)?: (is gone; put it back|there is no such)"):
+            call()
+    assert "is gone; put it back" in land._repr_html_()
+    assert not (tmp_path / "land.tif").exists()
+
+
+def test_corrections_that_are_deleted_meanwhile_are_not_empty_ones(painted: Path) -> None:
+    import shutil
+
+    corrections = fctl.open(painted)
+    assert isinstance(corrections, Corrections)
+    assert not corrections.read((60, 60, 90, 90)).any()  # nothing is painted there
+    shutil.rmtree(painted)
+    with pytest.raises(InputError, match=r"c\.ome\.zarr: is gone"):
+        corrections.read((0, 0, 30, 40))
+
+
 def test_arrays_and_maps_are_ground_truths(segmented: fctl.Map, truth: Path, painted: Path) -> None:
     import xarray
     from PIL import Image
@@ -222,6 +268,48 @@ def test_numpy_is_told_that_a_copy_is_made(image: fctl.Image, segmented: fctl.Ma
             np.array(source, copy=False)
         assert np.array_equal(np.array(source, copy=True), source.read())
         assert np.asarray(source, dtype=np.int32).dtype == np.int32
+
+
+def test_what_cannot_be_painted_is_one_sentence(segmented: fctl.Map, tmp_path: Path) -> None:
+    block = np.ones((2, 3), np.uint8)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"block": np.ones((2, 3, 3), np.uint8)}, "a block of corrections is uint8 [y, x], not uint8 of shape"),
+        ({"block": [[1, 1]]}, "a block of corrections is uint8 [y, x], not list"),
+        ({"y0": [0]}, "([0], 0) is no (y0, x0) of a block"),
+        ({"x0": "0"}, "(0, '0') is no (y0, x0) of a block"),
+        ({"y0": 0.5}, "(0.5, 0) is no (y0, x0) of a block"),
+        ({"author": 3}, "author cannot be 3"),
+        ({"author": None}, "author cannot be None"),
+        ({"kind": 3}, "kind cannot be 3"),
+        ({"mask": "x"}, "the mask is of shape ()"),
+        ({"mask": [[True, True], [True]]}, "the mask is of shape (0,)"),
+        ({"mask": np.ones((2, 3, 3), bool)}, "the mask is of shape (2, 3, 3)"),
+        ({"together": 7}, "together cannot be 7"),
+    ]
+    with fctl.corrections(segmented, tmp_path / "c.ome.zarr") as painted:
+        for arguments, sentence in wrong:
+            with pytest.raises(InputError, match=re.escape(sentence)):
+                painted.write(**{"y0": 0, "x0": 0, "block": block, "author": "ann", **arguments})
+        assert painted.blank
+        assert painted.authors == ()
+        stroke = painted.write(3.0, np.int64(4), block, author="ann")  # type: ignore[arg-type]
+        assert stroke is not None
+        assert stroke.window == (3, 4, 5, 7)
+        for window in ((-1, 0, 2, 2), (0, 0, 2, 999), (2, 2, 2, 2), (3,)):
+            with pytest.raises(InputError, match=re.escape("give (y0, x0, y1, x1)")):
+                painted.read_authors(window)  # type: ignore[arg-type]
+        for level in (9, -1):
+            with pytest.raises(InputError, match=f"has no level {level}"):
+                painted.read((0, 0, 2, 2), level)
+
+
+def test_missing_folders_of_an_export_are_made_as_by_the_command(
+    segmented: fctl.Map, tmp_path: Path, command: Fctl
+) -> None:
+    for name in ("land.tif", "land.png", "land.geojson", "land.gpkg", "land.coco.json", "land.ome.zarr"):
+        assert fctl.export(segmented, tmp_path / "ours" / name / name, progress=False).exists()
+        assert command("export", segmented.path, tmp_path / "theirs" / name / name).code == 0
+        assert (tmp_path / "theirs" / name / name).exists()
 
 
 @pytest.mark.parametrize("window", [(1, 2, 3), (9, 9, 3, 3), (0.0, 0.0, 9.5, 9.0), "abcd"], ids=str)

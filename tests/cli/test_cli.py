@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +80,16 @@ def test_released_files_that_are_not_there(fctl: Fctl, tmp_path: Path) -> None:
 # -- inputs that cannot be used ------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def segmented_by_tiny(fctl: Fctl, tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """A segmentation of 80 x 80 px."""
+    folder = tmp_path_factory.mktemp("segmented")
+    Image.fromarray(np.full((80, 80, 3), 90, np.uint8)).save(folder / "image.png")
+    arguments = ("--out", folder / "s.ome.zarr", "--checkpoint", tiny_checkpoint, "--device", "cpu")
+    assert fctl("segment", folder / "image.png", *arguments).code == 0
+    return folder / "s.ome.zarr"
+
+
 def write_bad_file(kind: str, folder: Path) -> Path:
     path = folder / ("image.tif" if "tif" in kind else "image.png")
     random = np.random.default_rng(0)
@@ -124,6 +137,19 @@ def test_bad_images_are_refused_in_one_sentence(
     assert re.search(words, sentence)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("info", ""), "the path of an image cannot be empty"),
+        (("segment", " ", "--out", "s.ome.zarr"), "the path of an image cannot be empty"),
+        (("segment", "i.png", "--out", ""), "the path of a result cannot be empty"),
+        (("export", "s.ome.zarr", ""), "the path of a result cannot be empty"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(fctl: Fctl, arguments: tuple[str, ...], words: str) -> None:
+    assert words in fctl(*arguments).sentence()
+
+
 def test_a_few_nan_end_no_run(fctl: Fctl, tmp_path: Path, tiny_checkpoint: Path) -> None:
     image = np.zeros((80, 80), np.float32)
     image[70, 70] = np.nan
@@ -156,11 +182,61 @@ def test_out_that_is_something_else(fctl: Fctl, rgb_png: Path, tmp_path: Path, t
     assert (out / "thesis.tex").read_text() == "precious"
 
 
-@pytest.mark.parametrize("arguments", [("segment", "x.png"), ("evaluate", "x"), ("segment", "x", "--merge", "blend")])
-def test_wrong_usage_exits_with_two(fctl: Fctl, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("segment", "x.png"), "missing option '--out'; fctl segment --help says what it takes."),
+        (("evaluate", "x"), "missing argument 'TRUTH'; fctl evaluate --help says what it takes."),
+        (("segment", "x", "--merge", "blend"), "'--merge': 'blend' is not one of 'crop', 'average', 'released'; fctl"),
+        (("finetune", "x", "--out", "y", "--steps", "0"), "'--steps': it should be greater than or equal to 1; fctl"),
+        (("errors", "x", "--most", "many"), "'--most': it should be a valid integer"),
+        (("corrections", "bogus"), "no such command 'bogus'; fctl corrections --help says what it takes."),
+        (("info", "x", "--bogus"), "no such option: --bogus"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(fctl: Fctl, arguments: tuple[str, ...], words: str) -> None:
+    assert words in fctl(*arguments).sentence()
+
+
+@pytest.mark.parametrize("arguments", [(), ("corrections",)])
+def test_a_group_of_commands_alone_is_its_help(fctl: Fctl, arguments: tuple[str, ...]) -> None:
     outcome = fctl(*arguments)
-    assert outcome.code == 2
-    assert "Traceback" not in outcome.err
+    assert (outcome.code, outcome.err) == (2, "")
+    assert "Usage: fctl" in outcome.out
+
+
+def test_only_a_terminal_gets_a_bar(segmented_by_tiny: Path, tmp_path: Path) -> None:
+    """A notebook sets FORCE_COLOR for what it runs, and shows what is written as text."""
+    command = [sys.executable, "-m", "fctl_napari.cli", "export", str(segmented_by_tiny)]
+    environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}
+    run = partial(subprocess.run, env=environment, check=True, timeout=120)
+    done = run([*command, str(tmp_path / "a.png")], capture_output=True)
+    assert b"\x1b" not in done.stderr
+    assert b"Exporting" not in done.stderr
+    ours, theirs = os.openpty()
+    run([*command, str(tmp_path / "b.png")], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    assert b"\x1b" in os.read(ours, 100_000)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("wrong", [("--device", "abacus"), ("--scheduler", "tcp://127.0.0.1:1")])
+def test_a_run_that_cannot_start_leaves_nothing_and_takes_nothing_away(
+    fctl: Fctl, segmented_by_tiny: Path, tiny_checkpoint: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    image, out = tmp_path / "image.png", tmp_path / "s.ome.zarr"
+    Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(image)
+    call = ("segment", image, "--checkpoint", tiny_checkpoint, "--device", "cpu", *wrong, "--out")
+    assert wrong[1] in fctl(*call, out).err
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    shutil.copytree(segmented_by_tiny, out)
+    before = Segmentation.open(out).labels.read((0, 0, 80, 80))
+    assert wrong[1] in fctl(*call, out, "--fresh").err
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["s.ome.zarr"]
+    assert Segmentation.open(out).done().all()
+    assert np.array_equal(Segmentation.open(out).labels.read((0, 0, 80, 80)), before)
+    assert fctl(*call[:-3], "--out", out, "--fresh").code == 0  # and it can be made afresh
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["s.ome.zarr"]
 
 
 def test_full_disk(fctl: Fctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

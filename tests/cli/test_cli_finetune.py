@@ -12,6 +12,7 @@ import pytest
 from helpers_commands import Fctl
 from PIL import Image
 
+from fctl_napari.cli.corrected_images import find_pairs
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.targets import open_corrections
@@ -140,6 +141,13 @@ def test_corrections_of_several_images_are_learnt_from_together(
     facts = fctl("info", target).out
     assert all(f"{name} (" in facts for name in ("picture", "1", "2"))
     assert "; learned from picture, 1, 2" in fctl("lineage", target).out
+
+
+def test_corrections_are_paired_with_an_image_that_was_renamed(more: Path, awake_checkpoint: Path) -> None:
+    image, corrections = more / "3.png", more / "3.corrections.ome.zarr"
+    Corrections.create(corrections, open_image(image), read_card(awake_checkpoint).classes).close()
+    renamed = image.rename(more / "three.png")
+    assert find_pairs([str(renamed)], None) == [(str(renamed), str(corrections))]
 
 
 def test_images_and_corrections_that_do_not_pair_are_one_sentence(

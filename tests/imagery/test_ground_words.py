@@ -19,15 +19,15 @@ CRS = pytest.importorskip("rasterio.crs").CRS
         ("EPSG:32633", ("E", "N")),
         ("EPSG:2263", ("E", "N")),
         ("EPSG:3857", ("E", "N")),
-        ("EPSG:4326", None),
-        ("EPSG:4258", None),
+        ("EPSG:4326", ("longitude", "latitude")),
+        ("EPSG:4258", ("longitude", "latitude")),
         ("EPSG:2048", ("x", "y")),  # counts to the west and south
         (UNKNOWN_CRS, ("x", "y")),
         ('LOCAL_CS["Site grid",UNIT["metre",1]]', ("x", "y")),
         ("EPSG:1", ("x", "y")),
     ],
 )
-def test_coordinates_have_the_names_of_their_axes(crs: str, names: tuple[str, str] | None) -> None:
+def test_coordinates_have_the_names_of_their_axes(crs: str, names: tuple[str, str]) -> None:
     assert axis_names(crs) == names
 
 

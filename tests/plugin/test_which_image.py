@@ -133,6 +133,18 @@ def test_the_mask_of_an_earlier_picture_is_not_shown_as_this_ones(
     assert np.array_equal(level(mask_of(viewer)), right.labels.levels[0][:])
 
 
+def test_a_renamed_image_is_painted_on_with_its_corrections(
+    window: Callable[..., Any], until: Until, flights: list[np.ndarray], awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    ortho = write(tmp_path / "ortho.tif", flights[0])
+    correct_in_file(ortho, awake_checkpoint, value=2)
+    _, widget = window("Correct", awake_checkpoint, ortho.rename(tmp_path / "field.tif"))
+    until(lambda: not widget.busy and widget.corrections is not None)
+    paint(widget, until, (200, 200), 1)
+    assert painted(tmp_path / "ortho.corrections.ome.zarr") == {0, 1, 2}
+    assert not (tmp_path / "field.corrections.ome.zarr").exists()
+
+
 def test_another_images_mask_is_neither_offered_nor_accepted(
     window: Callable[..., Any],
     until: Until,

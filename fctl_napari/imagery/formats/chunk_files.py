@@ -115,6 +115,8 @@ class ChunkFiles:
             part = values[source]
             if part.shape != self.chunks:  # the rest of the chunk stays
                 before = None if self._is_whole(index, part.shape) else self._read(index)
+                if before is not None and np.array_equal(before[inside], part):
+                    continue
                 chunk = np.zeros(self.chunks, np.uint8) if before is None else before.copy()
                 chunk[inside] = part
                 part = chunk

@@ -7,7 +7,7 @@ from typing import Any
 
 import zarr
 from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
-from zarr.storage import StoreLike
+from zarr.storage import LocalStore, StoreLike
 
 from fctl_napari.class_colors import new_colors
 from fctl_napari.exceptions import InputError, reason_of
@@ -19,6 +19,9 @@ FILE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gpkg", ".geojson", ".json", ".zip", ".ozx", ".npy", ".safetensors")
 )
 """Suffixes of files, by which no folder of a Zarr is called."""
+
+GONE = "is gone; put it back, or make it again."
+"""What is said of a folder that was deleted after it was opened."""
 
 
 def is_zarr(path: Path | str) -> bool:
@@ -198,6 +201,8 @@ def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[An
         except (KeyError, BaseZarrError, ValueError, OSError):
             array = None
         if not isinstance(array, zarr.Array) or array.ndim != len(axes):
+            if isinstance(group.store, LocalStore) and not group.store.root.exists():
+                raise InputError(f"{path}: {GONE}")
             raise InputError(f"{path}: its level {name!r} is missing or damaged; write it again.")
         levels.append(array)
     if not levels:

@@ -37,8 +37,11 @@ def asset_location(location: Path | str) -> Path | str:
     Raises
     ------
     InputError
-        The item is missing or damaged, has no such asset, or it is not clear which one is meant.
+        The location is empty; or the item is missing or damaged, has no such asset, or it is not clear which one is
+        meant.
     """
+    if isinstance(location, str) and not location.strip():
+        raise InputError("the path of an image cannot be empty; give a file, a folder or an address.")
     parts = _split(location)
     if parts is None:
         return location

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import LocalStore
 
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats import ngff, ngff_writing
@@ -221,9 +222,24 @@ class LabelPyramid:
         -------
         ndarray of uint8 [y1 - y0, x1 - x0]
             Values, 0 outside the image.
+
+        Raises
+        ------
+        InputError
+            The label image was deleted meanwhile, or a chunk is damaged.
         """
         array = self._stored[level]
-        return read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window)
+        values = read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window)
+        if not values.any():  # so read chunks that were never written, and those of a folder that is gone
+            self._require_there(level)
+        return values
+
+    def _require_there(self, level: int) -> None:
+        """Refuse a level whose folder was deleted after it was opened."""
+        array = self.levels[level]
+        folder = Path(array.store.root, array.path) if isinstance(array.store, LocalStore) else self.path
+        if not folder.exists():
+            raise InputError(f"{self.path}: {ngff.GONE}")
 
     def write(self, y0: int, x0: int, block: NDArray[np.uint8]) -> None:
         """Write a block to level 0.

@@ -383,11 +383,15 @@ class StrokeWriter(QObject):
 
     def _write(self, stroke: PixelEdit) -> IntWindow | None:
         """Write a stroke, again and again until it is on disk."""
+        again = False
         while True:
             try:
                 kept = stroke.write(self._corrections)
-                return None if kept is None else kept.window
+                if kept is None:  # an earlier try may have kept it in the journal
+                    return stroke.window if again else None
+                return kept.window
             except OutputError as error:
+                again = True
                 if self._closing:
                     raise
                 self._send(error)

@@ -181,6 +181,7 @@ class Driver:
         client = self._connect()
         self._seen = time.monotonic()
         self._device = self._prepare(client)
+        self._check_stop()
         self._pace.begin()
         self._report(self.progress("running"))
         try:

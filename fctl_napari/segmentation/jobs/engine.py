@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
@@ -35,8 +35,8 @@ from fctl_napari.segmentation.jobs.stateful_job import Make, StagedEvent, Staged
 from fctl_napari.segmentation.jobs.worker import Job, guarded
 from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
-from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
-from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create, open_parent
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.segmentation.store.store_lock import OpenedStore, lock_store, open_or_create, open_parent
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
 from fctl_napari.segmentation.tiling.cells_in_view import cells_slices
 from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
@@ -86,7 +86,8 @@ class Run:
         self._threads = threads
         self._on_progress = on_progress
         self._latest = RunProgress("starting")
-        self._store: Segmentation | None = None
+        self._opened: OpenedStore | None = None
+        self._begun = False  # the first tile may be under way
         self._source = ""
         self._state: tuple[int, int] | None = None
         self._stop = threading.Event()
@@ -132,6 +133,9 @@ class Run:
         return self._latest
 
     def _report(self, event: RunProgress) -> None:
+        if event.state == "running" and self._opened is not None and not self._begun:
+            self._begun = True
+            self._opened.keep()
         self._latest = event
         if self._on_progress is not None:
             try:
@@ -154,14 +158,23 @@ class Run:
                 leaving.close()  # once "done" is reported, the next run on this store may start
                 self._end(driver.progress("done"))
             except Stopped as stopped:
+                self._make_way(failed=False)
                 self._end(stopped.progress)
                 stopped.settle()
                 with contextlib.suppress(InputError):  # the next run reports it
                     self._check_image()
             except BaseException as error:
+                self._make_way(failed=True)
                 leaving.close()
                 latest = self._latest
                 self._end(RunProgress("failed", latest.done, latest.total, error=error, device=latest.device))
+
+    def _make_way(self, *, failed: bool) -> None:
+        """Leave what was there before, if the run ended before its first tile: it failed, or had begun afresh."""
+        if self._opened is not None and not self._begun and (failed or self._opened.replaced is not None):
+            with contextlib.suppress(FctlError):  # the reason why the run ended is the one to report
+                self._opened.take_back()
+                self._opened = None
 
     def _check_image(self) -> None:
         """Refuse a result whose image was rewritten meanwhile, because it holds tiles of two pictures.
@@ -171,8 +184,10 @@ class Run:
         InputError
             The image was rewritten; the store fits no image any more.
         """
-        assert self._store is not None
-        stored = self._store.facts["image"]
+        if self._opened is None:
+            return
+        store = self._opened.store
+        stored = store.facts["image"]
         if is_url(self._source) or (image_file(Path(self._source)).is_file() and _state(self._source) == self._state):
             return
         try:
@@ -180,8 +195,8 @@ class Run:
                 return
         except InputError:
             return  # the image is gone now; everything read before is of one picture
-        self._store.facts["image"] = {**stored, "fingerprint": MIXED}
-        self._store.labels.set_attributes({ATTRIBUTE: self._store.facts})
+        store.facts["image"] = {**stored, "fingerprint": MIXED}
+        store.labels.set_attributes({ATTRIBUTE: store.facts})
         raise InputError(
             f"{self._source}: was changed while it was segmented, so tiles of two pictures lie in {self.out}; start it "
             "afresh with --fresh (in Python: fresh=True)."
@@ -225,7 +240,7 @@ class Run:
         parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card, settings)
         lock = lock_store(self.out)
         leaving.callback(lock.release)
-        store = open_or_create(
+        self._opened = open_or_create(
             self.out,
             image=image,
             grid=grid,
@@ -234,7 +249,7 @@ class Run:
             settings=settings,
             fresh=request.fresh,
         )
-        self._store = store
+        store = self._opened.store
         network = Network(
             str(checkpoint),
             identity,

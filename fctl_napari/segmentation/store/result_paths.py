@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from fctl_napari.cache.entries import cache_path
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, paths_of, stem
+from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, IMAGE_SUFFIXES, paths_of, stem
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -131,13 +132,14 @@ def result_in(
     raise AssertionError
 
 
-def _is_file_of(stored: Mapping[str, Any], image: Pyramid) -> bool:
+def _is_file_of(stored: Mapping[str, Any], image: Pyramid | Mapping[str, Any]) -> bool:
     """Return whether a store records the path of an image, whatever pixels lie there now."""
-    if stored["path"] is None or image.path is None:
+    path = image.path if isinstance(image, Pyramid) else image["path"]
+    if stored["path"] is None or path is None:
         return False
-    if is_url(stored["path"]) or is_url(image.path):
-        return bool(stored["path"] == image.path)
-    return Path(stored["path"]).resolve() == Path(image.path).resolve()
+    if is_url(stored["path"]) or is_url(path):
+        return bool(stored["path"] == path)
+    return Path(stored["path"]).resolve() == Path(path).resolve()
 
 
 def is_another_file(stored: Mapping[str, Any], image: Pyramid) -> bool:
@@ -187,7 +189,8 @@ def own_corrections(usual: Path, image: Pyramid) -> Path:
         Path where corrections of this image lie: the usual one, or the one that is named after its fingerprint. Where
         there are none, it is the usual path if that is free, and the named one if the usual corrections are those of
         another file that still exists. Else it is the usual path: its corrections may have been painted on what this
-        file held before, and people have to decide.
+        file held before, and people have to decide. Where nothing is at the path, corrections of this image that a
+        renamed file has left beside it are taken.
 
     Raises
     ------
@@ -200,7 +203,45 @@ def own_corrections(usual: Path, image: Pyramid) -> Path:
     its = stored_image(named)
     if its is not None and same_image(its, image):
         return named
-    return named if its is None and stored is not None and is_another_file(stored, image) else usual
+    path = named if its is None and stored is not None and is_another_file(stored, image) else usual
+    return path if path.exists() else next(_left_behind(usual.parent, image), path)
+
+
+def corrections_of_no_file(folder: Path) -> list[Path]:
+    """List the corrections in a folder that are named after no file in it, by the names alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of images.
+
+    Returns
+    -------
+    list of Path
+        Their folders. In the user's cache, whose names are others, there are none.
+    """
+    if folder == cache_path() or not folder.is_dir():
+        return []
+    names = os.listdir(folder)
+    files = {name.lower() for name in names}
+    ours = ((name, name.removesuffix(CORRECTIONS_SUFFIX).lower()) for name in sorted(names) if _is_name(name))
+    return [folder / name for name, begin in ours if files.isdisjoint(begin + end for end in ("", *IMAGE_SUFFIXES))]
+
+
+def _is_name(name: str) -> bool:
+    """Return whether a name is one of corrections, and of none that is being made or removed."""
+    return name.endswith(CORRECTIONS_SUFFIX) and not name.startswith(".")
+
+
+def _left_behind(folder: Path, image: Pyramid | Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the corrections of an image in a folder that were named after another file, which is gone."""
+    for path in corrections_of_no_file(folder):
+        stored = stored_image(path)
+        if stored is None or not same_image(stored, image):
+            continue
+        its = stored["path"]
+        if its is None or is_url(its) or not image_file(Path(its)).exists() or _is_file_of(stored, image):
+            yield path
 
 
 def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
@@ -239,7 +280,8 @@ def usual_corrections_paths(image: Mapping[str, Any], store: Path) -> list[Path]
     -------
     list of Path
         Folders, which need not exist: named after the image's file, or the file that its pyramid was made of, and
-        perhaps its fingerprint; beside that file, beside the store, or in the user's cache.
+        perhaps its fingerprint; beside that file, beside the store, or in the user's cache. Those of this image that
+        a renamed file has left there follow.
     """
     if image["path"] is None:
         return []
@@ -249,8 +291,11 @@ def usual_corrections_paths(image: Mapping[str, Any], store: Path) -> list[Path]
     locations += [origin for location in locations if (origin := _origin(location)) is not None]
     cache = cache_path()
     usual = [path for location in locations for path in paths_of(location, CORRECTIONS_SUFFIX, cache)]
-    named = [] if image["fingerprint"] is None else [_named(path, image["fingerprint"]) for path in usual]
-    return list(dict.fromkeys([*usual, *named]))
+    if image["fingerprint"] is None:
+        return list(dict.fromkeys(usual))
+    named = [_named(path, image["fingerprint"]) for path in usual]
+    left = [path for folder in dict.fromkeys(path.parent for path in usual) for path in _left_behind(folder, image)]
+    return list(dict.fromkeys([*usual, *named, *left]))
 
 
 def _origin(location: str) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from fctl_napari.exceptions import InputError, OutputError
-from fctl_napari.files import output_error, remove_folder
+from fctl_napari.files import output_error, remove_folder, set_aside
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -22,6 +25,43 @@ LOCK_TIMEOUT = 5.0
 """Time to wait for a store that another run is just releasing, s."""
 
 
+@dataclass(frozen=True, eq=False)
+class OpenedStore:
+    """A segmentation that a run opened, and what it took the place of.
+
+    Attributes
+    ----------
+    store : Segmentation
+        The segmentation, open for writing.
+    made : bool
+        True if it was created now.
+    replaced : Path or None, optional
+        Path under which the earlier segmentation lies, until one of the methods is called. None if there was none.
+    """
+
+    store: Segmentation
+    made: bool
+    replaced: Path | None = None
+
+    def keep(self) -> None:
+        """Delete the earlier segmentation."""
+        if self.replaced is not None:
+            shutil.rmtree(self.replaced, ignore_errors=True)
+
+    def take_back(self) -> None:
+        """Leave what was there before the run.
+
+        Raises
+        ------
+        OutputError
+            The location is not writable.
+        """
+        if self.made:
+            remove_store(self.store.path)
+        if self.replaced is not None:
+            _put_back(self.replaced, self.store.path)
+
+
 def open_or_create(
     path: Path,
     *,
@@ -31,7 +71,7 @@ def open_or_create(
     checkpoint_hash: str,
     settings: Mapping[str, Any],
     fresh: bool,
-) -> Segmentation:
+) -> OpenedStore:
     """Open the segmentation at a path to resume it, or create it.
 
     The caller holds its lock.
@@ -55,7 +95,7 @@ def open_or_create(
 
     Returns
     -------
-    Segmentation
+    OpenedStore
         The segmentation, open for writing.
 
     Raises
@@ -63,9 +103,12 @@ def open_or_create(
     OutputError
         Something else is there, or a segmentation of another image, checkpoint or with other settings.
     """
-    facts = _facts(path)
-    if facts is not None and (fresh or not facts.get("complete")):
+    facts, replaced = _facts(path), None
+    if facts is not None and not facts.get("complete"):
         remove_store(path)
+        facts = None
+    elif facts is not None and fresh:
+        replaced = set_aside(path)
         facts = None
     if facts is not None:
         differs = [
@@ -94,11 +137,19 @@ def open_or_create(
             if now is not None:
                 store.facts.update(now)
                 store.labels.set_attributes({ATTRIBUTE: store.facts})
-            return store
-        remove_store(path)  # left by a run that was refused before it computed anything
-    return Segmentation.create(
-        path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
-    )
+            return OpenedStore(store, made=False)
+        remove_store(path)  # left by a run that was stopped before it computed anything
+    try:
+        store = Segmentation.create(
+            path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
+        )
+    except BaseException:
+        with suppress(OutputError):
+            remove_store(path)
+        if replaced is not None:
+            _put_back(replaced, path)
+        raise
+    return OpenedStore(store, made=True, replaced=replaced)
 
 
 def open_parent(
@@ -215,6 +266,14 @@ def _facts(path: Path) -> dict[str, Any] | None:
     if facts.get("kind") != "segmentation":
         raise OutputError(f"{path}: exists and is not a segmentation; choose another name.")
     return dict(facts)
+
+
+def _put_back(replaced: Path, path: Path) -> None:
+    """Give a segmentation its path again."""
+    try:
+        replaced.rename(path)
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def remove_store(path: Path) -> None:

@@ -19,6 +19,7 @@ from helpers_window import errors
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.journal import Journal
 from fctl_napari.files import output_error
+from fctl_napari.imagery.formats.chunk_files import ChunkFiles
 from fctl_napari.plugin.correct import stroke_queue
 from fctl_napari.plugin.correct.edit_window import window_around
 from fctl_napari.plugin.dock.dock import open_tab
@@ -51,6 +52,41 @@ def test_a_full_disk_is_reported_and_tried_again(
     assert widget.corrections is not None
     assert set(np.unique(synchronized(widget.corrections))) == {0, 2, 3}
     assert widget.form.saved.text().startswith("✓")
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 2])
+def test_a_stroke_is_there_once_after_its_levels_found_no_room(
+    open_correct: OpenCorrect, until: Until, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    monkeypatch.setattr(stroke_queue, "RETRY_S", 0.05)
+    _, widget = open_correct()
+    layer = edit(widget, until, 150, 500)
+    layer.paint((20, 20), 1)
+    rest(widget, until)
+    written = [0]
+    with monkeypatch.context() as patch:
+        write = ChunkFiles._write
+
+        def limited(self: ChunkFiles, index: tuple[int, int], chunk: np.ndarray) -> None:
+            written[0] += 1
+            if written[0] > chunks:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(self, index, chunk)
+
+        patch.setattr(ChunkFiles, "_write", limited)
+        layer.paint((50, 50), 2)
+        until(lambda: widget.form.saved.text().startswith("⚠"))
+    layer.paint((90, 90), 3)
+    rest(widget, until)
+    corrections = widget.corrections
+    assert widget.form.saved.text().startswith("✓")
+    values, counts = np.unique(synchronized(corrections), return_counts=True)
+    assert values.tolist() == [0, 1, 2, 3]
+    assert len(set(counts[1:].tolist())) == 1  # three strokes of the same brush
+    widget.form.undo.click()
+    widget.form.undo.click()
+    rest(widget, until)
+    assert set(np.unique(synchronized(corrections))) == {0, 1}
 
 
 def test_closing_writes_what_is_painted(open_correct: OpenCorrect, until: Until, scene: Path) -> None:

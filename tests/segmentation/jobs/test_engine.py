@@ -119,6 +119,29 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_resumes(
     assert not store.scratch.exists()
 
 
+def test_a_fresh_run_that_is_cancelled_before_its_first_tile_replaces_nothing(
+    engine: Engine, request_: SegmentationRequest
+) -> None:
+    assert run(engine, request_).state == "done"
+    before = pixels(Segmentation.open(request_.out))
+    runs: list[Run] = []
+    known = threading.Event()
+
+    def hear(event: RunProgress) -> None:
+        if event.state == "starting":
+            known.wait(ENOUGH)
+            runs[0].cancel()
+
+    runs.append(engine.start(replace(request_, fresh=True), hear))
+    known.set()
+    assert runs[0].wait(ENOUGH).state == "cancelled"
+    store = Segmentation.open(request_.out)
+    assert store.done().all()
+    np.testing.assert_array_equal(pixels(store), before)
+    out = Path(request_.out)
+    assert [path for path in out.parent.iterdir() if out.name in path.name and path.is_dir()] == [out]
+
+
 def test_a_run_can_be_cancelled_before_it_begins(engine: Engine, request_: SegmentationRequest) -> None:
     current = engine.start(request_)
     current.cancel()

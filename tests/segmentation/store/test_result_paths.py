@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from fctl_napari.segmentation.store.result_paths import (
     result_in,
     usual_corrections,
 )
-from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store.stored_image import stored_image
 
 LABELS = np.ones((60, 80), np.uint8)
@@ -73,6 +74,39 @@ def test_corrections_are_found_where_they_lie(images: list[Pyramid], make_segmen
     assert own_corrections(usual, images[1]) == named
     usual.rename(tmp_path / "elsewhere.ome.zarr")
     assert own_corrections(usual, images[1]) == named
+
+
+def test_corrections_follow_a_file_that_is_renamed(
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path
+) -> None:
+    """By its pixels; those of a copy, which is there beside its original, are its own."""
+    left = tmp_path / "0.corrections.ome.zarr"
+    store = make_segmentation(LABELS, path=left, image=images[0])  # stands for corrections
+    copy = open_image(shutil.copy(tmp_path / "0.png", tmp_path / "copy.png"))
+    usual = corrections_path(str(copy.path))
+    assert own_corrections(usual, copy) == usual
+    renamed = open_image((tmp_path / "0.png").rename(tmp_path / "renamed.png"))
+    usual = corrections_path(str(renamed.path))
+    assert usual != left
+    for _ in range(2):
+        assert own_corrections(usual, renamed) == left
+        assert usual_corrections(image_facts(renamed), tmp_path / "land.ome.zarr") == [left]
+        # from now on they say so themselves, and are that file's
+        store.labels.set_attributes({ATTRIBUTE: {**store.facts, "image": image_facts(renamed)}})
+    assert own_corrections(corrections_path(str(copy.path)), copy) == corrections_path(str(copy.path))
+    other = corrections_path(str(images[1].path))
+    assert own_corrections(other, images[1]) == other
+    make_segmentation(LABELS, path=usual, image=renamed)
+    assert own_corrections(usual, renamed) == usual
+
+
+def test_corrections_that_are_being_removed_are_nobodys(
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path
+) -> None:
+    make_segmentation(LABELS, path=tmp_path / ".0.corrections.ome.zarr", image=images[0])
+    renamed = open_image((tmp_path / "0.png").rename(tmp_path / "renamed.png"))
+    usual = corrections_path(str(renamed.path))
+    assert own_corrections(usual, renamed) == usual
 
 
 @pytest.mark.parametrize("kind", ["beside", "of the pyramid's file", "beside the store", "in the cache"])

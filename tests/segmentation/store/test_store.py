@@ -106,9 +106,13 @@ def test_other_things_are_not_segmentations(tmp_path: Path, create: Callable[...
         Segmentation.open(store.path)
 
 
+def no_room(*_: object, **__: object) -> None:
+    raise OutputError("the disk is full")
+
+
 def test_what_is_there_is_resumed_or_refused(tmp_path: Path, card: Card) -> None:
     def resume(pixel: int = 0, fresh: bool = False, path: str = "s.ome.zarr", **settings: object) -> Segmentation:
-        return open_or_create(
+        opened = open_or_create(
             tmp_path / path,
             image=pyramid_from_array(np.full((100, 100, 3), pixel, np.uint8)),
             grid=TileGrid((100, 100), 64, 16),
@@ -117,6 +121,8 @@ def test_what_is_there_is_resumed_or_refused(tmp_path: Path, card: Card) -> None
             settings={"merge": "crop", **settings},
             fresh=fresh,
         )
+        opened.keep()
+        return opened.store
 
     assert resume(merge="average").settings["merge"] == "average"
     store = resume()  # nothing was computed yet: what was refused does not stand in the way
@@ -130,6 +136,15 @@ def test_what_is_there_is_resumed_or_refused(tmp_path: Path, card: Card) -> None
         resume(merge="average")
     assert resume(merge="average", fresh=True).done().sum() == 0
     assert [file.name for file in tmp_path.iterdir()] == ["s.ome.zarr"]
+    store = resume(merge="average")
+    store.write_cell((0, 0), np.ones((48, 48), np.uint8), np.ones((48, 48), np.uint8))
+    store.finish([(0, 0)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Segmentation, "create", no_room)
+        with pytest.raises(OutputError, match="disk is full"):
+            resume(fresh=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["s.ome.zarr"]
+    assert resume(merge="average").done().sum() == 1  # it is there still
     (tmp_path / "mine").write_text("text")
     with pytest.raises(OutputError, match="mine: exists and is not a segmentation"):
         resume(path="mine", fresh=True)
