@@ -29,7 +29,7 @@ def ablation_figure(studies: Sequence[Study]) -> Figure:
     Returns
     -------
     Figure
-        Gains in mIoU over the table's first row, in points. Small dots are runs, large ones their mean with its
+        Gains over the table's first row, in points. Small dots are runs, large ones their mean with its
         standard deviation over runs. Diamonds and squares are the paper's figures.
     """
     heights = [len(study.entries) for study in studies]
@@ -46,8 +46,8 @@ def _draw(axes: Axes, study: Study) -> None:
     rows = range(len(study.entries))
     axes.axvline(0, color="0.6", linewidth=0.8)
     for y, (entry, over) in enumerate(zip(study.entries, study.over_first(), strict=True)):
-        common = entry.miou.keys() & first.miou.keys()
-        axes.plot([entry.miou[r] - first.miou[r] for r in common], [y] * len(common), ".", color=HERE, alpha=0.5)
+        common = entry.scores.keys() & first.scores.keys()
+        axes.plot([entry.scores[r] - first.scores[r] for r in common], [y] * len(common), ".", color=HERE, alpha=0.5)
         if entry is first:
             axes.plot(0, y, "o", color=HERE, label="here")
         elif over is not None:
@@ -58,6 +58,6 @@ def _draw(axes: Axes, study: Study) -> None:
             axes.plot(gains, list(rows), mark, color=color, fillstyle="none", label=f"paper, {PAPERS[dataset]}")  # type: ignore[index]
     axes.set_yticks(list(rows), [entry.row.label for entry in study.entries])
     axes.set_ylim(len(study.entries) - 0.5, -0.5)
-    axes.set_xlabel(f"mIoU over the first row ({first.mean:.1f} % here), points")
+    axes.set_xlabel(f"{study.figure} over the first row ({first.mean:.1f} % here), points")
     axes.set_title(f"{table_name(study.table)}: {study.describe()}", fontsize="small", loc="left", wrap=True)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

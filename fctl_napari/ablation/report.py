@@ -11,6 +11,7 @@ from typing import cast
 from fctl_napari.ablation.bands import ALL, BANDS, table_name
 from fctl_napari.ablation.results import Result
 from fctl_napari.ablation.tables import PATCH, AblationRow, Dataset, ablation_rows
+from fctl_napari.evaluation.metrics import headline
 from fctl_napari.exceptions import InputError
 from fctl_napari.words import count_of
 
@@ -36,8 +37,8 @@ class Entry:
     ----------
     row : AblationRow
         The row.
-    miou : dict of Run to float
-        mIoU by run, percent.
+    scores : dict of Run to float
+        Headline figure by run, percent: mIoU, or the IoU of the class beside a background.
     reliance : float
         Context reliance, mean over runs, percent.
     parameters : int
@@ -45,26 +46,26 @@ class Entry:
     """
 
     row: AblationRow
-    miou: dict[Run, float]
+    scores: dict[Run, float]
     reliance: float
     parameters: int
 
     @property
     def mean(self) -> float:
-        """Mean mIoU over runs, percent."""
-        return statistics.mean(self.miou.values())
+        """Mean over runs, percent."""
+        return statistics.mean(self.scores.values())
 
     @property
     def spread(self) -> float | None:
         """Standard deviation over seeds, percent, pooled over held-out groups (None if each has one seed)."""
-        groups = [[v for (h, _), v in self.miou.items() if h == group] for group in {h for h, _ in self.miou}]
+        groups = [[v for (h, _), v in self.scores.items() if h == group] for group in {h for h, _ in self.scores}]
         variances = [statistics.variance(values) for values in groups if len(values) > 1]
         return statistics.mean(variances) ** 0.5 if variances else None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference between two rows over runs of equal held-out group and seed, in percent mIoU.
+    """Mean difference between two rows over runs of equal held-out group and seed, in percent.
 
     Attributes
     ----------
@@ -98,10 +99,10 @@ def difference(first: Entry, second: Entry) -> Difference | None:
     Difference or None
         ``first`` minus ``second``, or None if they have no run in common.
     """
-    common = first.miou.keys() & second.miou.keys()
+    common = first.scores.keys() & second.scores.keys()
     if not common:
         return None
-    values = [first.miou[run] - second.miou[run] for run in common]
+    values = [first.scores[run] - second.scores[run] for run in common]
     return Difference(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
@@ -116,7 +117,7 @@ class Pair:
     below : Entry
         The other row.
     paper : float
-        Difference in the paper, percent mIoU, over 0.
+        Difference in the paper, percent, over 0.
     found : Difference
         Difference of ``above`` and ``below`` as measured.
     """
@@ -151,6 +152,8 @@ class Study:
         Tiles per step.
     frozen : bool
         True if encoders were frozen.
+    figure : str
+        Name of the figure: mIoU, or the IoU of the class beside a background (the papers' mIoU on Inria Aerial).
     entries : tuple of Entry
         Rows in the paper's order. Those without a run are left out.
     """
@@ -164,12 +167,13 @@ class Study:
     steps: int
     batch: int
     frozen: bool
+    figure: str = "mIoU"
     entries: tuple[Entry, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
         """All runs, sorted, that at least one row has."""
-        return sorted({run for entry in self.entries for run in entry.miou})
+        return sorted({run for entry in self.entries for run in entry.scores})
 
     def describe(self) -> str:
         """Describe the data, networks and budget for people."""
@@ -246,6 +250,7 @@ def studies(results: Iterable[Result]) -> list[Study]:
             steps=result.steps,
             batch=result.batch,
             frozen=bool(result.frozen),
+            figure=headline(result.iou, result.miou)[0],
         )
         groups.setdefault(study, {}).setdefault(result.row, []).append(result)
     found = []
@@ -261,7 +266,7 @@ def _entry(row: AblationRow, results: Sequence[Result]) -> Entry:
     latest = {(result.holdout, result.seed): result for result in results}
     return Entry(
         row,
-        {run: 100 * result.miou for run, result in latest.items()},
+        {run: 100 * headline(result.iou, result.miou)[1] for run, result in latest.items()},
         100 * statistics.mean(result.context_reliance for result in latest.values()),
         results[-1].parameters,
     )
@@ -294,14 +299,15 @@ def report(results: Iterable[Result]) -> str:
 def _section(study: Study) -> str:
     columns, describe = _layout(study)
     papers = [name for key, name in PAPERS.items() if any(key in entry.row.paper for entry in study.entries)]
-    head = [*columns, *(f"{name} (paper)" for name in papers), "mIoU here", "over the first row", "reliance", "runs"]
+    here = f"{study.figure} here"
+    head = [*columns, *(f"{name} (paper)" for name in papers), here, "over the first row", "reliance", "runs"]
     lines = [f"### {table_name(study.table)}: {TITLES[study.table]}", "", study.describe() + ".", ""]
     lines += [_line(head), _line(["---"] * len(columns) + ["---:"] * (len(head) - len(columns)))]
     for entry, over in zip(study.entries, study.over_first(), strict=True):
         paper = [f"{entry.row.paper[k]:.2f}" if k in entry.row.paper else "" for k, n in PAPERS.items() if n in papers]
         gain = "" if over is None else with_spread(over.mean, over.spread, signed=True)
         here = with_spread(entry.mean, entry.spread)
-        lines.append(_line([*describe(entry), *paper, here, gain, f"{entry.reliance:.1f} %", str(len(entry.miou))]))
+        lines.append(_line([*describe(entry), *paper, here, gain, f"{entry.reliance:.1f} %", str(len(entry.scores))]))
     return "\n".join([*lines, "", *_order(study)] if papers else lines)
 
 

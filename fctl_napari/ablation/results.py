@@ -62,8 +62,8 @@ class Result:
         Digest of everything that decides the result.
     miou : float
         Mean intersection over union, as in ``Scores``.
-    miou_without_class_0 : float or None
-        Mean intersection over union of the classes but class 0, as in ``Scores``. None if that is no background.
+    miou_without_background : float or None
+        Mean intersection over union of the classes but the background, as in ``Scores``. None if there is none.
     f1 : float
         F1, as in ``Scores``.
     accuracy : float
@@ -103,7 +103,7 @@ class Result:
     precision: str
     settings: str
     miou: float
-    miou_without_class_0: float | None
+    miou_without_background: float | None
     f1: float
     accuracy: float
     context_reliance: float
@@ -129,6 +129,9 @@ class Result:
 
 _TYPES = {f.name: str(f.type) for f in fields(Result) if f.name != "iou"}
 
+_EARLIER = {"miou_without_class_0": "miou_without_background"}
+"""Columns of earlier versions, and what they are called now."""
+
 
 def read_results(path: Path | str) -> list[Result]:
     """Read a table.
@@ -151,6 +154,7 @@ def read_results(path: Path | str) -> list[Result]:
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             lines = csv.DictReader(file)
+            lines.fieldnames = [_EARLIER.get(name, name) for name in lines.fieldnames or ()]
             found = [_result(line) for line in lines]
             missing = set(_TYPES) - set(lines.fieldnames or _TYPES)
     except FileNotFoundError:

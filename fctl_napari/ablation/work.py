@@ -138,12 +138,13 @@ def train_and_measure(training: Training, share: Share) -> dict[str, Any]:
     card = read_card(checkpoint)
     figures, facts = card.figures[training.part], card.provenance
     iou = {name: value for name, value in figures["iou"].items() if value is not None}
-    others = [value for name, value in iou.items() if name != card.classes.names[0]]
-    known = others if card.classes.background == 0 else []
+    background = card.classes.background
+    others = [value for name, value in iou.items() if background is None or name != card.classes.names[background]]
+    known = others if background is not None else []
     parameters = count_parameters(training.network, training.config.frozen)
     return {
         "miou": figures["miou"],
-        "miou_without_class_0": statistics.mean(known) if known else None,
+        "miou_without_background": statistics.mean(known) if known else None,
         "f1": figures["f1"],
         "accuracy": figures["accuracy"],
         "iou": iou,

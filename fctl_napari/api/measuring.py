@@ -89,7 +89,8 @@ class Figures:
     def __repr__(self) -> str:
         """Return the means in a line."""
         scores = self.evaluation.scores
-        return f"<Figures of {self._name}: mIoU {self.miou:.4f}, accuracy {self.accuracy:.4f}, {scores.pixels:,} px>"
+        name, value = scores.headline
+        return f"<Figures of {self._name}: {name} {value:.4f}, accuracy {self.accuracy:.4f}, {scores.pixels:,} px>"
 
     def _repr_html_(self) -> str:
         """Return the figures for a notebook."""

@@ -50,12 +50,10 @@ def show_evaluation(evaluation: Evaluation, corrections: str | None = None) -> N
         table.add_row(name, *map(_figure, values))
     out.print(table)
     scores = evaluation.scores
-    (every, _), *without = scores.mean_ious().items()
     lines = [] if corrections is None else [f"figures of the map with {corrections}: not of the network, as with --raw"]
     lines += [
         f"accuracy {scores.accuracy:.4f} over {scores.pixels} px",
-        f"mIoU {_figure(scores.miou)} of {every}, ignored pixels dropped",
-        *(f"mIoU {_figure(value)} {what}, as GLNet and FCtL count it" for what, value in without),
+        *(f"{what} {_figure(value)}, ignored pixels dropped" for what, value in scores.mean_ious().items()),
         f"expected calibration error {_figure(evaluation.calibration.ece())}"
         + ("" if corrections is None else " of the px that nobody painted"),
     ]

@@ -102,10 +102,10 @@ class Evaluation:
         def column(values: dict[str, float]) -> dict[str, float | None]:
             return {name: plain(value) for name, value in values.items()}
 
-        without = scores.miou_without_class_0
+        without = scores.miou_without_background
         return {
             **scores.to_json(),
-            **({} if without is None else {"miou_without_class_0": plain(without)}),
+            **({} if without is None else {"miou_without_background": plain(without)}),
             "f1_by_class": column(scores.f1_by_class),
             "precision": column(scores.precision),
             "recall": column(scores.recall),

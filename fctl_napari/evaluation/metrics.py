@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fctl_napari.evaluation.ground_truth import check_indices
-from fctl_napari.model.classes import IGNORE, background_of
+from fctl_napari.model.classes import IGNORE, background_of, foreground_of
 from fctl_napari.words import count_of
 
 
@@ -62,10 +62,10 @@ class Scores:
     miou : float
         Mean IoU over the classes that are in ground truth or prediction. Pixels that the ground truth ignores are
         dropped.
-    miou_without_class_0 : float or None
-        The same mean without class 0, as GLNet and FCtL count it: its pixels still count against the other classes.
-        (Their code gives a class that is nowhere an IoU of 0; here it is left out.) None where class 0 is no
-        background, see :func:`~fctl_napari.model.classes.background_of`.
+    miou_without_background : float or None
+        The same mean without the background, whose pixels still count against the other classes. None where no class is
+        called so, see :func:`~fctl_napari.model.classes.background_of`. (The code of GLNet and FCtL leaves out class 0,
+        which is *unknown* in their tables, and gives a class that is nowhere an IoU of 0; here it is left out.)
     f1 : float
         Mean F1 over the classes of ``miou``.
     accuracy : float
@@ -79,7 +79,7 @@ class Scores:
     precision: dict[str, float]
     recall: dict[str, float]
     miou: float
-    miou_without_class_0: float | None
+    miou_without_background: float | None
     f1: float
     accuracy: float
     pixels: int
@@ -111,33 +111,42 @@ class Scores:
         there, predicted = matrix.sum(1), matrix.sum(0)
         iou = _ratio(right, there + predicted - right)
         f1 = 2 * iou / (1 + iou)
-        total = int(matrix.sum())
+        total, background = int(matrix.sum()), background_of(names)
         return cls(
             iou=_by_name(names, iou),
             f1_by_class=_by_name(names, f1),
             precision=_by_name(names, _ratio(right, predicted)),
             recall=_by_name(names, _ratio(right, there)),
             miou=mean(iou),
-            miou_without_class_0=mean(iou[1:]) if background_of(names) == 0 else None,
+            miou_without_background=None if background is None else mean(np.delete(iou, background)),
             f1=mean(f1),
             accuracy=float(right.sum() / total) if total else math.nan,
             pixels=total,
         )
 
+    @property
+    def headline(self) -> tuple[str, float]:
+        """The figure by which networks are compared, with its name: see :func:`headline`."""
+        return headline(self.iou, self.miou)
+
     def mean_ious(self) -> dict[str, float]:
-        """Return the mean IoUs by what is in them.
+        """Return the mean IoUs by what is in them, the one by which networks are compared first.
 
         Returns
         -------
         dict of str to float
-            ``"all 5 classes"``, or ``"the 4 of 5 classes that occur"``; then ``"without background"``, by its name,
-            where class 0 is that.
+            ``"mIoU of all 5 classes"``, or ``"mIoU of the 4 of 5 classes that occur"``. Where a class is the background
+            also the mean without it; of one class beside it that is ``"IoU of building"``, and stands first.
         """
-        total, known = len(self.iou), sum(not math.isnan(value) for value in self.iou.values())
-        every = f"all {count_of(total, 'class')}"
-        found = {every if known == total else f"the {known} of {total} classes that occur": self.miou}
-        if self.miou_without_class_0 is not None:
-            found[f"without {next(iter(self.iou))}"] = self.miou_without_class_0
+        names = list(self.iou)
+        total, known = len(names), sum(not math.isnan(value) for value in self.iou.values())
+        every = f"all {count_of(total, 'class')}" if known == total else f"the {known} of {total} classes that occur"
+        found = {f"mIoU of {every}": self.miou}
+        background, foreground = background_of(names), foreground_of(names)
+        if foreground is not None:
+            return {f"IoU of {names[foreground]}": self.iou[names[foreground]], **found}
+        if background is not None and self.miou_without_background is not None:
+            found[f"mIoU without {names[background]}"] = self.miou_without_background
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -148,6 +157,34 @@ class Scores:
             "f1": plain(self.f1),
             "iou": {name: plain(value) for name, value in self.iou.items()},
         }
+
+
+def headline(iou: Mapping[str, float | None], miou: float) -> tuple[str, float]:
+    """Choose the figure by which networks are compared.
+
+    With one class beside a background it is the IoU of that class: what papers call mIoU on Inria Aerial, where
+    F1 = 2 IoU / (1 + IoU) holds between their figures. Else it is the mean IoU of all classes.
+
+    Parameters
+    ----------
+    iou : mapping of str to float or None
+        IoU by class, all classes in their order.
+    miou : float
+        Mean IoU of all classes.
+
+    Returns
+    -------
+    name : str
+        ``"mIoU"`` or ``"IoU of building"``.
+    value : float
+        The figure, 0..1. NaN if it is undefined.
+    """
+    names = list(iou)
+    foreground = foreground_of(names)
+    if foreground is None:
+        return "mIoU", miou
+    value = iou[names[foreground]]
+    return f"IoU of {names[foreground]}", math.nan if value is None else value
 
 
 def mean(values: np.ndarray) -> float:

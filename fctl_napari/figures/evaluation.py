@@ -160,6 +160,6 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
         axes.barh(positions + (k - (len(columns) - 1) / 2) * height, widths, height, color=color, label=label)
     axes.set_yticks(positions, evaluation.names)
     axes.invert_yaxis()
-    means = (f"mIoU of {what} {value:.4f}" for what, value in scores.mean_ious().items())
+    means = (f"{what} {value:.4f}" for what, value in scores.mean_ious().items())
     axes.set(xlim=(0, 1), title="\n".join(means))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=len(columns), frameon=False, fontsize="small")

@@ -223,7 +223,7 @@ def _accuracy(
     scores = found.scores
     said += [
         f"Compared with {ground_truth_name} on {scores.pixels:,} px: accuracy {_share(scores.accuracy)}"
-        + "".join(f", mIoU of {what} {_share(value)}" for what, value in scores.mean_ious().items())
+        + "".join(f", {what} {_share(value)}" for what, value in scores.mean_ious().items())
         + ".",
         "Every px with a known class counts, so that there is no error of sampling, and no interval.",
     ]

@@ -82,9 +82,13 @@ class Card(BaseModel):
         parts += [
             (words, self.figures.get(key, {})) for key, words in (("test", "test part"), ("val", "validation part"))
         ]
+        foreground = self.classes.foreground
         for where, figures in parts:
             found = {name: figures.get(key) for key, name in HEADLINE.items()}
             if found["mIoU"] is not None:
+                if foreground is not None:  # what papers call mIoU where one class is beside a background
+                    name = self.classes.names[foreground]
+                    found = {f"IoU of {name}": figures.get("iou", {}).get(name), **found}
                 return where, {name: float(value) for name, value in found.items() if value is not None}
         return "", {}
 

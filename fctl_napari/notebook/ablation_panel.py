@@ -30,7 +30,7 @@ from fctl_napari.exceptions import FctlError
 from fctl_napari.notebook.ablation_job import AblationJob
 from fctl_napari.notebook.ablation_pictures import measured_scene, row_pictures
 
-COLUMNS = (*(f"{name} (paper)" for name in PAPERS.values()), "mIoU here", "over the first row", "reliance", "runs")
+COLUMNS = (*(f"{name} (paper)" for name in PAPERS.values()), "here", "over the first row", "reliance", "runs")
 GRID = (
     f"display: grid; grid-template-columns: repeat({len(COLUMNS)}, 6em); gap: 0.5em; text-align: right; "
     "line-height: 1.3"
@@ -162,7 +162,7 @@ class AblationPanel(VBox):  # type: ignore[misc]  # ipywidgets has no types
                     with_spread(entry.mean, entry.spread),
                     "" if over is None else with_spread(over.mean, over.spread, signed=True),
                     f"{entry.reliance:.1f} %",
-                    str(len(entry.miou)),
+                    str(len(entry.scores)),
                 )
         for row in self._listed:
             self.figures[row.name].value = found.get(row.name) or _cells(row, "", "", "", "")

@@ -164,7 +164,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config)
         self.step = 0
         self.seconds = 0.0
-        self.best = -1.0
+        self.best, self.by_miou = -1.0, False
         self.best_state: dict[str, Tensor] | None = None
         self._resume(self.group.broadcast(state))
         self.group.spread(self.model.state_dict().values())
@@ -191,6 +191,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.best_state = state["best_state"]
+        self.by_miou = "headline" not in state  # earlier versions chose so, also of buildings
         self.started = tuple(state.get("started", ()))
 
     def _save_state(self, finished: bool = False) -> None:
@@ -202,6 +203,7 @@ class Trainer:
                 "seconds": self.seconds,
                 "best": self.best,
                 "best_state": self.best_state,
+                **({} if self.by_miou else {"headline": True}),
                 "started": list(self.started),
                 "finished": finished,
             }
@@ -318,8 +320,9 @@ class Trainer:
             return None
         scores = score_scenes(self.model, parts, self.table.names, group=self.group)
         self._log({"step": self.step, "val": scores.to_json(), "gates": self.gates()})
-        if self.config.keep == "best" and scores.miou > self.best:
-            self.best = scores.miou
+        value = scores.miou if self.by_miou else scores.headline[1]
+        if self.config.keep == "best" and value > self.best:
+            self.best = value
             self.best_state = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
         return scores
 

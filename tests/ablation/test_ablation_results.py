@@ -24,7 +24,7 @@ WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=8)
             result,
             label=WORDS,
             miou=NUMBERS,
-            miou_without_class_0=st.none() | NUMBERS,
+            miou_without_background=st.none() | NUMBERS,
             iou=st.dictionaries(WORDS, NUMBERS, max_size=3),
         ),
         max_size=4,
@@ -57,12 +57,14 @@ def test_those_who_append_wait_for_each_other(tmp_path: Path) -> None:
 
 def test_parquet_holds_the_same_where_it_can_be_written(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    append_results(tmp_path / "results.csv", [result(), result(seed=2, iou={"road": 0.125}, miou_without_class_0=None)])
+    append_results(
+        tmp_path / "results.csv", [result(), result(seed=2, iou={"road": 0.125}, miou_without_background=None)]
+    )
     table = parquet.read_table(tmp_path / "results.parquet").to_pylist()
     assert [line["seed"] for line in table] == [1, 2]
     assert table[1]["iou:water"] is None
     assert table[1]["iou:road"] == 0.125
-    assert table[1]["miou_without_class_0"] is None
+    assert table[1]["miou_without_background"] is None
 
 
 @pytest.mark.parametrize("content", ["seed,row\n1,x\n", "\x00\x01", "table\nthree\n"])
@@ -72,3 +74,13 @@ def test_another_file_is_refused_and_left_alone(tmp_path: Path, content: str) ->
     with pytest.raises(InputError, match=r"other\.csv: is not a table of fctl ablate run"):
         append_results(path, [result()])
     assert path.read_text() == content
+
+
+def test_a_table_of_an_earlier_version_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    append_results(path, [result()])
+    path.write_text(path.read_text().replace("miou_without_background", "miou_without_class_0"))
+    assert read_results(path) == [result()]
+    append_results(path, [result(seed=2)])
+    assert read_results(path) == [result(), result(seed=2)]
+    assert "miou_without_class_0" not in path.read_text()

@@ -67,7 +67,7 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     assert by_row["table5-weighted"].parameters == by_row["table5-average"].parameters + 3
     assert full.iou.keys() == {"dark", "bright"}
     assert full.miou == pytest.approx(sum(full.iou.values()) / 2)
-    assert full.miou_without_class_0 is None  # dark is no background
+    assert full.miou_without_background is None  # dark is no background
     plan = make_plan(request)
     training = next(t for t in plan.trainings if t.settings == full.settings)
     card = read_card(training.folder / "table5-adaptive.safetensors")

@@ -74,8 +74,8 @@ def test_the_mean_without_the_background_is_named(
     code, out, err = fctl("evaluate", store.path, ground_truth, "--json", tmp_path / "f.json")
     assert code == 0, err
     mean = (1000 / 1200 + 0) / 2
-    assert f"mIoU {mean:.4f} without unknown, as GLNet and FCtL count it" in out
-    assert json.loads((tmp_path / "f.json").read_text())["miou_without_class_0"] == pytest.approx(mean)
+    assert f"mIoU without unknown {mean:.4f}, ignored pixels dropped" in out
+    assert json.loads((tmp_path / "f.json").read_text())["miou_without_background"] == pytest.approx(mean)
 
 
 def test_evaluate(fctl: Fctl, store: Path, ground_truth: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_evaluate(fctl: Fctl, store: Path, ground_truth: Path, tmp_path: Path) -
     assert rows[2][0] == "green"
     assert float(rows[2][1]) == pytest.approx(1000 / 1200)
     document = json.loads(figures.read_text())
-    assert "miou_without_class_0" not in document
+    assert "miou_without_background" not in document
     assert document["confusion"] == [[200 * 300 - 5000 - 200, 200, 0], [0, 1000, 0], [4000, 0, 0]]
     assert document["boundary_px"] == 3
     assert "context_reliance" in document

@@ -169,9 +169,9 @@ def test_figures_as_text(tmp_path: Path) -> None:
     assert document["precision"] == {"a": 1, "b, c": 0.8, "d": None}
     assert document["recall"] == {"a": 0.75, "b, c": 1, "d": None}
     assert document["miou"] == pytest.approx((0.75 + 0.8) / 2)
-    assert "miou_without_class_0" not in document
+    assert "miou_without_background" not in document
     background = dataclasses.replace(found, names=("background", "b, c", "d"))
-    assert background.to_json()["miou_without_class_0"] == pytest.approx(0.8)
+    assert background.to_json()["miou_without_background"] == pytest.approx(0.8)
     assert document["mean_boundary_iou"] == 0.75
     assert document["ece"] == pytest.approx(0.2 / 8)
     assert [entry["pixels"] for entry in document["reliability"]] == [1, 7]

@@ -46,7 +46,7 @@ def test_figures_equal_scikit_learns(seed: int, classes: int) -> None:
     # As GLNet's code counts: all pixels in one matrix, and class 0 out of the mean only.
     hist = np.bincount(classes * t.astype(int) + p, minlength=classes**2).reshape(classes, classes)
     iou = np.diag(hist) / (hist.sum(1) + hist.sum(0) - np.diag(hist))
-    assert scores.miou_without_class_0 == pytest.approx(np.mean(np.nan_to_num(iou[1:])))
+    assert scores.miou_without_background == pytest.approx(np.mean(np.nan_to_num(iou[1:])))
 
 
 @given(seed=st.integers(0, 2**31), cut=st.integers(0, 4000))
@@ -67,21 +67,42 @@ def test_absent_class_does_not_count() -> None:
     assert scores.miou == pytest.approx((1 / 2 + 2 / 3) / 2)
     for by_class in (scores.iou, scores.f1_by_class, scores.precision, scores.recall):
         assert math.isnan(by_class["c"])
-    assert scores.miou_without_class_0 == pytest.approx(2 / 3)
+    assert scores.miou_without_background == pytest.approx(2 / 3)
     assert scores.mean_ious() == {
-        "the 2 of 3 classes that occur": scores.miou,
-        "without unknown": scores.miou_without_class_0,
+        "mIoU of the 2 of 3 classes that occur": scores.miou,
+        "mIoU without unknown": scores.miou_without_background,
     }
     document = json.loads(json.dumps(scores.to_json(), allow_nan=False))
     assert document["iou"]["c"] is None
     assert set(document) == {"miou", "accuracy", "f1", "iou"}
 
 
-@pytest.mark.parametrize("names", [("water", "forest"), ("class 0", "class 1"), ("road", "background")])
-def test_no_class_is_left_out_where_class_0_is_no_background(names: tuple[str, str]) -> None:
+@pytest.mark.parametrize("names", [("water", "forest"), ("class 0", "class 1"), ("urban", "agriculture")])
+def test_no_class_is_left_out_where_none_is_a_background(names: tuple[str, str]) -> None:
     scores = Scores.from_confusion(np.array([[3, 1], [0, 4]]), names)
-    assert scores.miou_without_class_0 is None
-    assert scores.mean_ious() == {"all 2 classes": pytest.approx((0.75 + 0.8) / 2)}
+    assert scores.miou_without_background is None
+    assert scores.mean_ious() == {"mIoU of all 2 classes": pytest.approx((0.75 + 0.8) / 2)}
+    assert scores.headline == ("mIoU", scores.miou)
+
+
+def test_one_class_beside_a_background_is_what_networks_are_compared_by() -> None:
+    """As in the papers' tables of Inria Aerial, where F1 = 2 IoU / (1 + IoU)."""
+    for names, matrix in (
+        (("background", "building"), [[90, 1], [3, 6]]),
+        (("building", "background"), [[6, 3], [1, 90]]),
+    ):
+        scores = Scores.from_confusion(np.array(matrix), names)
+        assert scores.headline == ("IoU of building", pytest.approx(6 / 10))
+        assert list(scores.mean_ious()) == ["IoU of building", "mIoU of all 2 classes"]
+        assert scores.f1_by_class["building"] == pytest.approx(2 * 0.6 / 1.6)
+    assert math.isnan(Scores.from_confusion(np.array([[4, 0], [0, 0]]), ("background", "building")).headline[1])
+
+
+def test_the_background_is_left_out_wherever_it_stands() -> None:
+    scores = Scores.from_confusion(np.diag([3, 4, 5]) + 1, ("road", "void", "field"))
+    assert scores.miou_without_background == pytest.approx((scores.iou["road"] + scores.iou["field"]) / 2)
+    assert list(scores.mean_ious()) == ["mIoU of all 3 classes", "mIoU without void"]
+    assert scores.headline == ("mIoU", scores.miou)
 
 
 def test_a_class_missed_or_invented() -> None:

@@ -206,3 +206,12 @@ def test_a_card_says_what_its_figures_were_measured_on(checkpoint: Path) -> None
     assert headline({"val": val}) == ("validation part", {"mIoU": 0.6, "F1": 0.7})
     assert headline({"miou": 0.4, "measured_on": "elsewhere", "test": test}) == ("elsewhere", {"mIoU": 0.4})
     assert headline({}) == ("", {})
+
+
+def test_a_card_of_buildings_says_their_iou_first(checkpoint: Path) -> None:
+    card = read_card(checkpoint)
+    names = ["background", "building"]
+    table = ClassTable(classes=tuple(ClassInfo(name=name, color=(k, k, k)) for k, name in enumerate(names)))
+    figures = {"test": {"miou": 0.955, "iou": {"background": 0.989, "building": 0.921}}}
+    where, found = card.model_copy(update={"figures": figures, "classes": table}).headline()
+    assert (where, list(found.items())) == ("test part", [("IoU of building", 0.921), ("mIoU", 0.955)])

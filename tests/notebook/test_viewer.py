@@ -175,7 +175,10 @@ DRAWINGS = """
 () => {
   window.drawings = 0;
   const draw = CanvasRenderingContext2D.prototype.drawImage;
-  CanvasRenderingContext2D.prototype.drawImage = function (...all) { window.drawings += 1; return draw.apply(this, all); };
+  CanvasRenderingContext2D.prototype.drawImage = function (...all) {
+    window.drawings += 1;
+    return draw.apply(this, all);
+  };
 }
 """
 

@@ -6,6 +6,7 @@ import torch
 from helpers_training import NETWORK, NO_CONTEXT, ONE_CONTEXT, losses, make, write_scene
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.config import preset
@@ -219,3 +220,17 @@ def test_a_bad_config_is_one_sentence(tmp_path, text, says):
     with pytest.raises(ConfigError, match=says) as caught:
         load_train_config(tmp_path / "c.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_the_best_network_on_buildings_is_the_one_with_their_best_iou(folder, tmp_path, monkeypatch):
+    """Not the one with the best mean over buildings and their background."""
+    matrices = [[[800, 185], [0, 15]], [[984, 1], [12, 3]], [[940, 45], [3, 12]]]
+    found = [Scores.from_confusion(np.array(matrix), ["background", "building"]) for matrix in matrices]
+    best = max(found, key=lambda scores: scores.headline[1])
+    assert best is not max(found, key=lambda scores: scores.miou)
+    order = iter(found)
+    monkeypatch.setattr("fctl_napari.training.trainer.score_scenes", lambda *_, **__: next(order))
+    trainer = Trainer(make(steps=3, keep="best", network=NO_CONTEXT), tmp_path / "run", data_folder=folder)
+    for _ in found:
+        trainer._validate()
+    assert trainer.best == best.headline[1]

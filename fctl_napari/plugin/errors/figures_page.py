@@ -166,12 +166,9 @@ class FiguresPage(QWidget):
         self.evaluation, self.title = evaluation, title
         scores = evaluation.scores
         inherited = f"<br>{evaluation.inherited} of the tiles are the parent's, not computed anew"
-        (every, _), *without = scores.mean_ious().items()
-        others = "".join(
-            f" · <b>{value:.3f}</b> ({html.escape(what)}, as GLNet and FCtL count)" for what, value in without
-        )
+        means = " · ".join(f"{html.escape(what)} <b>{value:.3f}</b>" for what, value in scores.mean_ious().items())
         self.headline.setText(
-            f"<b>mIoU {scores.miou:.3f}</b> of {every} (ignored pixels dropped){others}<br>"
+            f"{means} (ignored pixels dropped)<br>"
             f"<b>accuracy {scores.accuracy:.3f}</b> · <b>ECE {evaluation.calibration.ece():.3f}</b> · "
             f"{scores.pixels:,} px{on_ground} of {title}"
             f"{inherited if evaluation.inherited else ''}"
