@@ -133,4 +133,9 @@ def _location(image: Image | None) -> dict[str, Any] | None:
     if found is None:
         return None
     digits = 5 if max(found.pixel_size) < 0.01 else 2
-    return {"transform": list(found.transform), "axes": list(axis_names(found.crs)), "crs": crs_name(found.crs), "digits": digits}
+    return {
+        "transform": list(found.transform),
+        "axes": list(axis_names(found.crs)),
+        "crs": crs_name(found.crs),
+        "digits": digits,
+    }
