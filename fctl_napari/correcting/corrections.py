@@ -69,7 +69,8 @@ class Corrections:
     A stroke is first written to the journal and forced to disk, then to level 0, then to the coarser levels. After
     every 16 strokes these are forced to disk too and ``painted.json``, written last, states up to which record they
     hold. Opening repeats the strokes after that, which changes nothing where they are already there. So a stroke is
-    there whole at all levels, or (if its journal record is torn) not at all. All methods may be called from any thread.
+    there whole at all levels, or (if its journal record is torn) not at all. Where the levels cannot be written, they
+    are put back and the record is cut off again. All methods may be called from any thread.
     """
 
     def __init__(self, path: Path, lock: filelock.BaseFileLock | None) -> None:
