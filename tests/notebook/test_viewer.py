@@ -229,9 +229,12 @@ def test_strokes_are_painted_undone_and_survive_the_kernel(
     assert {name for name, area in painted.area_by_class().items() if area} == {"blue"}
     before = painted.read((0, 0, *SHAPE))
     page.keyboard.press("Escape")
+    prompt = "document.querySelector('.jp-Notebook .jp-CodeCell .jp-InputPrompt').innerText"
+    page.evaluate(f"{prompt} = ''")
     page.click("text=Kernel")
     page.click("text=Restart Kernel and Run All Cells…")
     page.click(".jp-Dialog-button.jp-mod-warn, .jp-Dialog-button:has-text('Restart')")
+    page.wait_for_function(f"/\\d/.test({prompt})", timeout=90_000)  # the first cell is done anew
     page.wait_for_timeout(1000)
     stage = Stage(page)
     stage.until(lambda: is_blue(stage.color(300, 180)), 60)
