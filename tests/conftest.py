@@ -40,8 +40,9 @@ XVFB = pytest.StashKey[subprocess.Popen]()
 
 # fmt: off
 LONGEST_FIRST = (
-    "test_finetune", "test_viewer", "test_kill", "test_live", "test_openvino", "test_engine", "test_notebooks", "test_segment",
-    "test_explore_views", "test_errors", "test_finetune_stopped", "test_train", "test_finetune_widget", "test_maps",
+    "test_finetune", "test_viewer", "test_kill", "test_live", "test_openvino", "test_engine", "test_notebooks",
+    "test_segment", "test_explore_views", "test_errors", "test_finetune_stopped", "test_train", "test_finetune_widget",
+    "test_maps",
     "test_correct", "test_errors_listed", "test_which_image", "test_cli_segment", "test_released", "test_explore",
     "test_worker_process", "test_onnx_export", "test_baselines", "test_ablation_tables", "test_train_baselines",
     "test_four_bands", "test_inherit", "test_demo", "test_frozen_features", "test_cli", "test_stages", "test_gradients",
