@@ -111,7 +111,7 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "progress cannot be 1": lambda: fctl.errors(segmented, progress=1),  # type: ignore[arg-type]
         "fresh cannot be 'no'": lambda: fctl.segment(scene, network, fresh="no"),  # type: ignore[arg-type]
         "open: source cannot be ''": lambda: fctl.open(""),
-        "open: source cannot be ' '": lambda: fctl.show(" "),
+        "show: image cannot be ' '": lambda: fctl.show(" "),
         "segment: image cannot be ''": lambda: fctl.segment("", network),
         "segment: out cannot be ''": lambda: fctl.segment(scene, network, ""),
         "export: out cannot be ''": lambda: fctl.export(segmented, ""),

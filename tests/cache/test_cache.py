@@ -263,7 +263,7 @@ def test_the_commands(fctl: Fctl, pyramid: Callable[..., Path], tmp_path: Path, 
 def test_a_conversion_says_what_it_takes(fctl: Fctl, tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     result = fctl("convert", tmp_path / "a.png", tmp_path / "a.ome.zarr")
-    assert "Converting to a.ome.zarr, about 1 MB" in result.err
+    assert "a.ome.zarr will take about 1 MB" in result.err
 
 
 def test_links_and_pyramids_of_lost_files_with_results_stay(

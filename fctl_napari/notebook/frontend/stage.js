@@ -6,6 +6,7 @@ import { KernelTiles } from "./kernel.js";
 import { element } from "./page.js";
 
 const NICE = [1, 2, 5]; // first digits of the lengths of the scale bar
+const PATIENCE = 3000; // longest time that a layer that is read anew is waited for, ms
 const BAR = 160; // greatest length of the scale bar, px of the screen
 const NOT_SWIPED = ["corrections", "changed", "errors"]; // they lie over both sides
 
@@ -96,8 +97,9 @@ export class Stage {
     return layer.visible || below.includes(layer.id);
   }
 
+  // Shows a layer. One whose px have changed is read anew behind the one that is seen, and then takes its place.
   showLayer(layer, index) {
-    const version = this.model.get("versions")[layer.id] ?? 0; // another one when its px have changed
+    const version = this.model.get("versions")[layer.id] ?? 0;
     const known = this.shown.get(layer.id);
     const opacity = this.shows(layer) ? layer.opacity : 0;
     if (known?.version === version) {
@@ -107,22 +109,35 @@ export class Stage {
     }
     const record = { item: known?.item, version, opacity, clipped: known?.clipped };
     this.shown.set(layer.id, record);
+    const { world } = this.osd;
     this.osd.addTiledImage({
       tileSource: new KernelTiles(this.kernel, layer, version, this.problem),
       width: 1,
-      index: known?.item ? this.osd.world.getIndexOfItem(known.item) : index,
-      opacity,
-      replace: Boolean(known?.item),
+      index: record.item ? world.getIndexOfItem(record.item) : index,
+      opacity: record.item ? 0 : opacity,
+      preload: true, // although nothing of it is seen yet
       success: ({ item }) => {
-        if (this.shown.get(layer.id) !== record) {
-          this.osd.world.removeItem(item); // it was replaced or removed meanwhile
+        let waits = true;
+        const show = () => {
+          if (!waits) return;
+          waits = false;
+          if (this.shown.get(layer.id) !== record) {
+            world.removeItem(item); // it was replaced or removed meanwhile
+            return;
+          }
+          if (record.item) world.removeItem(record.item);
+          Object.assign(record, { item, clipped: "" });
+          item.setPreload(false);
+          item.setOpacity(record.opacity);
+          this.open();
+          this.divide();
+        };
+        if (!record.item || !record.opacity) {
+          show();
           return;
         }
-        record.item = item;
-        record.clipped = "";
-        item.setOpacity(record.opacity);
-        this.open();
-        this.divide();
+        item.addHandler("fully-loaded-change", ({ fullyLoaded }) => fullyLoaded && show());
+        setTimeout(show, PATIENCE); // some tiles may never come
       },
     });
   }

@@ -100,7 +100,7 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_resumes(
         if event.windows:
             runs[-1].cancel()  # on the run's own thread: it cannot finish in between
 
-    for _ in range(3):  # where this process is held up, all tiles may be there with the first news
+    for _ in range(8):  # where this process is held up, all tiles may be there with the first news
         runs.append(engine.start(replace(request, fresh=True), hear))
         runs[-1].look((0, 0, *SCENE))  # news come sooner where somebody looks on
         cancelled = runs[-1].wait(ENOUGH)

@@ -172,7 +172,7 @@ def test_a_worker_that_dies_every_time_fails_the_run(
         patched.setattr("fctl_napari.segmentation.jobs.driver.compute", die)
         final = engine.start(request).wait(250)
     assert final.state == "failed"
-    with pytest.raises(FctlError, match=r"died 3 times .* \(what is finished is kept\)"):
+    with pytest.raises(FctlError, match=r"died 3 times .*; what is finished is kept"):
         raise final.error
     after = engine.start(replace(request, region=(0, 0, 10, 10))).wait(250)
     assert (after.state, after.error) == ("done", None)
