@@ -41,7 +41,7 @@ def convert(
     from fctl_napari.cache.limit import make_room
     from fctl_napari.cache.use import use
     from fctl_napari.cli.facts import say_images
-    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
@@ -55,8 +55,7 @@ def convert(
     size = estimated_bytes(pyramid)
     made = use(target)  # so that nobody clears it away while it is made
     make_room(target, size)
-    err.print(f"{target.name} will take about {size_of(size)}", highlight=False, soft_wrap=True)
-    with counting(f"Converting to {target.name}") as report:
+    with counting(f"Converting to {target.name}, about {size_of(size)}") as report:
         written = convert_image(pyramid, target, progress=report)
     if made is not None:
         made.end()

@@ -260,10 +260,23 @@ def test_the_commands(fctl: Fctl, pyramid: Callable[..., Path], tmp_path: Path, 
     assert image.shape == (200, 300)
 
 
-def test_a_conversion_says_what_it_takes(fctl: Fctl, tmp_path: Path) -> None:
+def test_a_conversion_says_what_it_takes(tmp_path: Path) -> None:
+    """In a terminal, which alone has bars."""
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
-    result = fctl("convert", tmp_path / "a.png", tmp_path / "a.ome.zarr")
-    assert "a.ome.zarr will take about 1 MB" in result.err
+    command = [
+        sys.executable,
+        "-m",
+        "fctl_napari.cli",
+        "convert",
+        str(tmp_path / "a.png"),
+        str(tmp_path / "a.ome.zarr"),
+    ]
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment, check=True, timeout=120)
+    os.close(theirs)
+    assert b"Converting to a.ome.zarr, about 1 MB" in os.read(ours, 100_000)
+    os.close(ours)
 
 
 def test_links_and_pyramids_of_lost_files_with_results_stay(

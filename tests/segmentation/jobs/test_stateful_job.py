@@ -160,7 +160,7 @@ def test_a_job_that_kills_its_workers_is_given_up(engine: Engine, tmp_path: Path
 
 def test_of_a_cluster_one_worker_keeps_the_job_until_it_dies(cluster: LocalCluster, tmp_path: Path) -> None:
     """Other tasks wait at that worker, which the idle one could take over; the job it must not."""
-    client = cluster.get_client()
+    client = Client(cluster, set_as_default=False)  # for this test alone
     saved = tmp_path / "saved"
     killed: list[int] = []
 
@@ -197,7 +197,7 @@ if __name__ == "__main__":
 
 
 def test_a_job_whose_owner_is_killed_saves_its_state_and_goes(cluster: LocalCluster, tmp_path: Path) -> None:
-    client = cluster.get_client()
+    client = Client(cluster, set_as_default=False)  # for this test alone
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     child = subprocess.Popen(
         [sys.executable, "-c", ASKER, cluster.scheduler_address, str(tmp_path / "saved")],
