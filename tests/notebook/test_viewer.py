@@ -219,11 +219,13 @@ def test_strokes_are_painted_undone_and_survive_the_kernel(
     page.mouse.up()
     stage.until(lambda: is_blue(stage.color(300, 180)))
     assert is_red(stage.color(200, 180))
+    page.wait_for_timeout(1500)  # the stroke is on disk, and its layer is there
     page.click("button:has-text('Undo')")
     stage.until(lambda: is_red(stage.color(300, 180)))
+    page.wait_for_timeout(1500)
     page.click("button:has-text('Redo')")
     stage.until(lambda: is_blue(stage.color(300, 180)))
-    assert run_cell(page, 1).split()[-1] == "1"
+    stage.until(lambda: run_cell(page, 1).split()[-1] == "1", 10)  # what is seen may be older
 
     painted = Corrections.open(Path(files["scene"]).with_name("scene.corrections.ome.zarr"))
     assert {name for name, area in painted.area_by_class().items() if area} == {"blue"}
