@@ -213,3 +213,23 @@ def read_message(content: Any) -> AnyMessage:
         raise InputError(
             f"the page's message: {where + ': ' if where else ''}{first['msg']}; reload the page, and try again."
         ) from None
+
+
+def is_slow(message: AnyMessage) -> bool:
+    """Return whether what the page wants can take longer than a tile or a stroke.
+
+    Parameters
+    ----------
+    message : AnyMessage
+        The message.
+
+    Returns
+    -------
+    bool
+        True if it is to be done in a thread.
+    """
+    if isinstance(message, StrokeDrawn):
+        return message.tool == "accept"
+    if isinstance(message, TuningSteered):
+        return message.do not in ("pause", "resume", "cancel")
+    return isinstance(message, PixelAsked | RegionsWanted | RegionStepped | RegionAccepted)

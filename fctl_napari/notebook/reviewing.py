@@ -21,6 +21,11 @@ from fctl_napari.windows import IntWindow
 
 What = Literal["errors", "doubts", "next"]
 
+MARGIN = 0.5
+"""Margin around a region that is looked at, of its longest side."""
+LEAST_SIDE = 128
+"""Shortest side of the view of a region that is looked at, px."""
+
 WORDS: dict[What, str] = {
     "errors": "the prediction is right wherever the ground truth is known",
     "doubts": "the network is sure everywhere",
@@ -265,3 +270,22 @@ class Reviewing:
             listed.at = listed.regions.index(current)
         elif current is not None:
             listed.at -= 1  # the one after it has taken its place
+
+
+def view_around(window: IntWindow) -> list[int]:
+    """Return a view that holds a region with a margin.
+
+    Parameters
+    ----------
+    window : tuple of 4 int
+        (y0, x0, y1, x1) px of the region.
+
+    Returns
+    -------
+    list of int
+        (y0, x0, y1, x1) px, which may reach outside.
+    """
+    y0, x0, y1, x1 = window
+    half = max(LEAST_SIDE, round((1 + 2 * MARGIN) * max(y1 - y0, x1 - x0))) // 2
+    y, x = (y0 + y1) // 2, (x0 + x1) // 2
+    return [y - half, x - half, y + half, x + half]

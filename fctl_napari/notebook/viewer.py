@@ -37,10 +37,11 @@ from fctl_napari.notebook.messages import (
     StrokeTurned,
     TileWanted,
     TuningSteered,
+    is_slow,
     read_message,
 )
 from fctl_napari.notebook.painting import CorrectionTiles, Painting
-from fctl_napari.notebook.reviewing import Reviewing
+from fctl_napari.notebook.reviewing import Reviewing, view_around
 from fctl_napari.notebook.still import still_picture
 from fctl_napari.notebook.tuning import Tuning
 from fctl_napari.notebook.viewed_map import ViewedMap
@@ -50,14 +51,11 @@ from fctl_napari.windows import IntWindow, require_region
 STATIC = Path(__file__).parent / "static"
 CORRECTIONS = "corrections"
 """Id of the layer of what is painted."""
-MARGIN = 0.5
-"""Margin around a region that is looked at, of its longest side."""
 AFTER = "after"
 """End of the ids of the layers of a fine-tuned network."""
 LEGEND_SECONDS = 2.0
 """Shortest time between two counts of the legend's shares, s."""
-LEAST_SIDE = 128
-"""Shortest side of the view of a region that is looked at, px."""
+
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -201,7 +199,7 @@ class Viewer(anywidget.AnyWidget):
         except InputError as error:
             self._reply({"id": number, "error": str(error)})
             return
-        if _is_slow(message):
+        if is_slow(message):
             with suppress(RuntimeError):  # it was closed meanwhile
                 self._thread.submit(self._answer, message)
         else:
@@ -296,9 +294,9 @@ class Viewer(anywidget.AnyWidget):
             return self._reviewing.mark(message.mark)
         found = self._reviewing.step(message.by)
         region = self._reviewing.current
-        if region is not None and "note" in found and not found["note"]:
+        if region is not None and not found["note"]:
             self.region = list(region.window)
-            self.view = _around(region.window)
+            self.view = view_around(region.window)
         return found
 
     # ---- fine-tuning
@@ -475,20 +473,3 @@ class Viewer(anywidget.AnyWidget):
             self._tuning.close()
         self.live = False
         super().close()
-
-
-def _is_slow(message: AnyMessage) -> bool:
-    """Return whether what the page wants can take longer than a tile or a stroke."""
-    if isinstance(message, StrokeDrawn):
-        return message.tool == "accept"
-    if isinstance(message, TuningSteered):
-        return message.do not in ("pause", "resume", "cancel")
-    return isinstance(message, PixelAsked | RegionsWanted | RegionStepped | RegionAccepted)
-
-
-def _around(window: IntWindow) -> list[int]:
-    """Return a view that holds a region with a margin."""
-    y0, x0, y1, x1 = window
-    half = max(LEAST_SIDE, round((1 + 2 * MARGIN) * max(y1 - y0, x1 - x0))) // 2
-    y, x = (y0 + y1) // 2, (x0 + x1) // 2
-    return [y - half, x - half, y + half, x + half]
