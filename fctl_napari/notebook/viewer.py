@@ -23,7 +23,7 @@ from fctl_napari.exceptions import Cancelled, FctlError, InputError
 from fctl_napari.notebook.explaining import PixelExplainer, to_page
 from fctl_napari.notebook.layers import ViewerLayer
 from fctl_napari.notebook.live import Live
-from fctl_napari.notebook.map_layers import changed_layers, legend_of, map_layers
+from fctl_napari.notebook.map_layers import changed_layers, ground_truth_layers, legend_of, map_layers
 from fctl_napari.notebook.map_tiles import MapTiles
 from fctl_napari.notebook.messages import (
     AnyMessage,
@@ -43,6 +43,7 @@ from fctl_napari.notebook.messages import (
 from fctl_napari.notebook.painting import CorrectionTiles, Painting
 from fctl_napari.notebook.reviewing import Reviewing, view_around
 from fctl_napari.notebook.still import still_picture
+from fctl_napari.notebook.tiles import TileSource
 from fctl_napari.notebook.tuning import Tuning
 from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.store.store import Segmentation
@@ -361,7 +362,10 @@ class Viewer(anywidget.AnyWidget):
             self._live.stop()
             self._work_on(kept)
             self._map_layer, self._after = f"map-{kept.map.path.name}", None
-            sources = {f"map-{AFTER}": MapTiles(kept.map), CORRECTIONS: CorrectionTiles(self.painting, kept.map.shape)}
+            sources: dict[str, TileSource] = {f"map-{AFTER}": MapTiles(kept.map)}
+            sources[CORRECTIONS] = CorrectionTiles(self.painting, kept.map.shape)
+            if self._ground_truth is not None:
+                sources |= {layer.id: layer.source for layer in ground_truth_layers(kept.map, self._ground_truth)}
             ids = {f"map-{AFTER}": self._map_layer}
             self._show(
                 [
@@ -370,6 +374,10 @@ class Viewer(anywidget.AnyWidget):
                     if layer.id != f"changed-{AFTER}"
                 ]
             )
+        for name in ("truth", "errors", CORRECTIONS):
+            self.refresh(name)
+        if self.live:
+            self._live.start(self._window)
 
     def _show(self, layers: Sequence[ViewerLayer]) -> None:
         """Show these layers. Those that were there stay as visible as they are."""
