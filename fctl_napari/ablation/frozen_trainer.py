@@ -81,7 +81,7 @@ class FrozenTrainer(Trainer):
         scores = score_features(self.model, features, self.table.names, self.device, precision)
         reliance = reliance_on_features(self.model, features, self._tiles, self.device, precision)
         figures = {
-            self._part: scores.to_json() | {"context_reliance": round(reliance, 5)},
+            self._part: scores.to_json() | {"merge": "crop", "context_reliance": round(reliance, 5)},
             "gates": self.gates(),
         }
         self._log({"step": self.step, "figures": figures})

@@ -87,10 +87,18 @@ class Card(BaseModel):
             found = {name: figures.get(key) for key, name in HEADLINE.items()}
             if found["mIoU"] is not None:
                 if foreground is not None:  # what papers call mIoU where one class is beside a background
-                    name = self.classes.names[foreground]
-                    found = {f"IoU of {name}": figures.get("iou", {}).get(name), **found}
+                    found = {f"IoU of {self.classes.names[foreground]}": self._first(figures), **found}
+                if "released" in figures:
+                    found[f"{next(iter(found))} with merge released"] = self._first(figures["released"])
                 return where, {name: float(value) for name, value in found.items() if value is not None}
         return "", {}
+
+    def _first(self, figures: dict[str, Any]) -> float | None:
+        """Return the headline figure of a set of figures."""
+        foreground = self.classes.foreground
+        iou = figures.get("iou", {})
+        chosen = figures.get("miou") if foreground is None else iou.get(self.classes.names[foreground])
+        return None if chosen is None else float(chosen)
 
     @property
     def learned_images(self) -> list[dict[str, str]]:

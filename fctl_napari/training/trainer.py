@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,6 +44,9 @@ from fctl_napari.words import count_of
 
 PART_SEEDS = 1_000_000_007
 """Distance between the dropout seeds of a step's forward passes."""
+MERGES: tuple[Literal["crop"], Literal["released"]] = ("crop", "released")
+"""Merges with which the trained network is measured: the default, and that of the paper."""
+
 _NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
 """Settings left out of the model card: the classes, which it has anyway, and what does not change the weights."""
 
@@ -352,8 +355,7 @@ class Trainer:
         for name in ("val", "test"):
             parts = self._parts(name)
             if parts:
-                figures[name] = score_scenes(self.model, parts, self.table.names, group=self.group).to_json()
-                figures[name]["context_reliance"] = round(reliance_on_scenes(self.model, parts, self.group), 5)
+                figures[name] = self._figures(parts)
         figures["gates"] = self.gates()
         path = self.out / f"{self.config.name}.safetensors"
         if not self.group.first:
@@ -371,6 +373,16 @@ class Trainer:
         save_checkpoint(path, self.model, card)
         self._save_state(finished=True)
         return path
+
+    def _figures(self, parts: Sequence[tuple[Scene, Sequence[IntWindow]]]) -> dict[str, Any]:
+        """Measure regions with the default merge, and beside it with the paper's."""
+        crop, released = (
+            score_scenes(self.model, parts, self.table.names, group=self.group, merge=merge).to_json()
+            | {"merge": merge}
+            for merge in MERGES
+        )
+        reliance = round(reliance_on_scenes(self.model, parts, self.group), 5)
+        return crop | {"context_reliance": reliance, "released": released}
 
     def _domain(self) -> Domain | None:
         """Measure the facts of the training data, for which no trained network is lost."""

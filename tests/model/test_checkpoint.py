@@ -205,6 +205,8 @@ def test_a_card_says_what_its_figures_were_measured_on(checkpoint: Path) -> None
     assert headline({"val": val, "test": test, "gates": {}}) == ("test part", {"mIoU": 0.5})
     assert headline({"val": val}) == ("validation part", {"mIoU": 0.6, "F1": 0.7})
     assert headline({"miou": 0.4, "measured_on": "elsewhere", "test": test}) == ("elsewhere", {"mIoU": 0.4})
+    both = test | {"merge": "crop", "released": {"miou": 0.55, "merge": "released"}}
+    assert headline({"test": both}) == ("test part", {"mIoU": 0.5, "mIoU with merge released": 0.55})
     assert headline({}) == ("", {})
 
 

@@ -6,7 +6,8 @@ import torch
 from helpers_training import NETWORK, NO_CONTEXT, ONE_CONTEXT, losses, make, write_scene
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fctl_napari.evaluation.metrics import Scores
+import fctl_napari
+from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.config import preset
@@ -234,3 +235,33 @@ def test_the_best_network_on_buildings_is_the_one_with_their_best_iou(folder, tm
     for _ in found:
         trainer._validate()
     assert trainer.best == best.headline[1]
+
+
+def test_a_card_tells_the_default_merge_from_the_papers(folder, tmp_path):
+    """Both are the figures of the maps that a run with that merge makes."""
+    trainer = Trainer(make(steps=2, seed=3), tmp_path / "run", data_folder=folder)
+    checkpoint = trainer.run()
+    card = read_card(checkpoint)
+    measured = card.figures["test"]
+    found = {"crop": measured, "released": measured["released"]}
+    (scene,) = trainer.scenes
+    y0, x0, y1, x1 = scene.test[0]
+    for merge, figures in found.items():
+        predicted = np.asarray(
+            fctl_napari.segment(
+                folder / "scene.png",
+                checkpoint,
+                tmp_path / f"{merge}.ome.zarr",
+                merge=merge,
+                device="cpu",
+                precision="fp32",
+                engine="torch",
+                progress=False,
+            )
+        )[y0:y1, x0:x1]
+        matrix = confusion_matrix(scene.ground_truth[y0:y1, x0:x1], predicted, 2)
+        assert figures["merge"] == merge
+        assert figures["iou"] == pytest.approx(Scores.from_confusion(matrix, card.classes.names).iou, abs=1e-3)
+    apart = abs(measured["miou"] - measured["released"]["miou"])
+    assert apart > 4e-3, "figures that are nearly the same would prove nothing"
+    assert card.headline()[1]["mIoU with merge released"] == measured["released"]["miou"]
