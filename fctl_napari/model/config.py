@@ -136,6 +136,10 @@ class FCtLConfig(BaseModel):
         If True, use locality-aware context fusion; False is "ALE only" of Table 6.
     gpe : bool
         If True, use gated positional embeddings (Eq. 2, Table 3).
+    gpe_unit : {"tile", "context"}
+        Cells in which GPE measures how far a context's cell lies. ``tile``: the tile's, so that attention starts on the
+        one nearest cell of a wide context (1.0 effective cells at x21). ``context``: the context's own, so that it
+        starts equally wide in cells of every context.
     projections : bool
         If True, put 1x1 convolutions in front of Q, K and V.
     scale_logits : bool
@@ -188,6 +192,7 @@ class FCtLConfig(BaseModel):
     share_encoders: Literal["none", "contexts", "all"] = "none"
     lcf: bool = True
     gpe: bool = True
+    gpe_unit: Literal["tile", "context"] = "tile"
     projections: bool = True
     scale_logits: bool = False
     values_from: Literal["context", "local"] = "context"
@@ -205,8 +210,9 @@ class FCtLConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out bands where there are none, so that what earlier versions stored still compares equal."""
-        return {key: value for key, value in dump(self).items() if value or key != "bands"}
+        """Leave out later fields that are as they were before, so that what earlier versions stored compares equal."""
+        as_before = [*(["bands"] if not self.bands else []), *(["gpe_unit"] if self.gpe_unit == "tile" else [])]
+        return {key: value for key, value in dump(self).items() if key not in as_before}
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:

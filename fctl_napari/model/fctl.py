@@ -104,6 +104,7 @@ class FCtL(Network):
                 values_from=config.values_from,
                 gate_init=config.gate_init,
                 gpe=config.gpe,
+                gpe_unit=config.gpe_unit,
                 fusion=config.fusion,
             )
             if contexts and config.lcf

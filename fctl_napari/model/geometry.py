@@ -7,6 +7,7 @@ for each axis, applied by ``apply_separable``, and no N x N matrix is ever forme
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -125,9 +126,13 @@ class FeatureGrid:
 
 
 def relative_positions(
-    tile_grid: FeatureGrid, tile_windows: Tensor, grid: FeatureGrid, windows: Tensor
+    tile_grid: FeatureGrid,
+    tile_windows: Tensor,
+    grid: FeatureGrid,
+    windows: Tensor,
+    unit: Literal["tile", "context"] = "tile",
 ) -> tuple[Tensor, Tensor]:
-    """Compute the offsets d from each cell of the tile to each cell of a context, in units of the tile's feature pitch.
+    """Compute the offsets d from each cell of the tile to each cell of a context, in cells.
 
     Parameters
     ----------
@@ -139,6 +144,8 @@ def relative_positions(
         Grid of the context.
     windows : Tensor of float [B, 4]
         Windows (y0, x0, y1, x1) of the context, image px.
+    unit : {"tile", "context"}, optional
+        Cells that are counted: the tile's, or the context's, which are as many times larger as its window is.
 
     Returns
     -------
@@ -147,7 +154,7 @@ def relative_positions(
     """
     tile_y, tile_x = tile_grid.centers(tile_windows)
     y, x = grid.centers(windows)
-    pitch_y, pitch_x = tile_grid.pitch(tile_windows)
+    pitch_y, pitch_x = tile_grid.pitch(tile_windows) if unit == "tile" else grid.pitch(windows)
     d_y = (y[:, None, :] - tile_y[:, :, None]) / pitch_y[:, None, None]
     d_x = (x[:, None, :] - tile_x[:, :, None]) / pitch_x[:, None, None]
     return d_y, d_x

@@ -274,6 +274,8 @@ class LCF(nn.Module):
         See ``LCC``.
     gpe : bool
         See ``LCC``.
+    gpe_unit : {"tile", "context"}
+        Cells in which the positional embeddings measure: the tile's, or each context's own.
     fusion : Fusion
         See ``MCF``.
 
@@ -295,9 +297,11 @@ class LCF(nn.Module):
         values_from: Literal["context", "local"],
         gate_init: float,
         gpe: bool,
+        gpe_unit: Literal["tile", "context"],
         fusion: Fusion,
     ) -> None:
         super().__init__()
+        self.gpe_unit = gpe_unit
         self.correlations = nn.ModuleDict(
             {
                 name: LCC(
@@ -341,7 +345,7 @@ class LCF(nn.Module):
                 out.append(torch.zeros_like(features["tile"]))
                 continue
             source = name if name in features else "tile"
-            d_y, d_x = relative_positions(grid, windows["tile"], grid, windows[source])
+            d_y, d_x = relative_positions(grid, windows["tile"], grid, windows[source], self.gpe_unit)
             out.append(correlation(features["tile"], features[source], d_y, d_x, not without.gpe))
         return out
 

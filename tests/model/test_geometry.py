@@ -131,6 +131,17 @@ def test_relative_positions_are_in_units_of_the_tiles_pitch(grid: FeatureGrid, t
     assert neighbours == pytest.approx((context[2] - context[0]) / (tile[2] - tile[0]), rel=1e-6)
 
 
+@given(GRIDS, windows(), windows())
+def test_relative_positions_in_a_contexts_own_cells(grid: FeatureGrid, tile: Box, context: Box) -> None:
+    d_y, d_x = relative_positions(grid, tensor(tile), grid, tensor(context), "context")
+    torch.testing.assert_close(d_y.diff(dim=-1), torch.ones_like(d_y[..., 1:]))
+    torch.testing.assert_close(d_x.diff(dim=-1), torch.ones_like(d_x[..., 1:]))
+    in_tiles = relative_positions(grid, tensor(tile), grid, tensor(context))
+    wider = (context[2] - context[0]) / (tile[2] - tile[0]), (context[3] - context[1]) / (tile[3] - tile[1])
+    for own, other, ratio in zip((d_y, d_x), in_tiles, wider, strict=True):
+        torch.testing.assert_close(own * ratio, other, atol=1e-6, rtol=1e-6)
+
+
 @given(GRIDS, windows(), GRIDS, windows())
 def test_interpolation_rows_are_weights(grid: FeatureGrid, tile: Box, source: FeatureGrid, context: Box) -> None:
     for matrix in interpolation_matrices(grid, tensor(tile), source, tensor(context)):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.model import lcf as lcf_module
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.explain import attention_of
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.geometry import FeatureGrid, relative_positions
@@ -105,6 +106,41 @@ def test_positional_rows_sum_to_one_and_start_local() -> None:
     for rows in (rows_y[0], rows_x[0]):
         torch.testing.assert_close(rows.sum(-1), torch.ones(UNPADDED.size))
         assert rows.argmax(-1).tolist() == list(range(UNPADDED.size))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("unit", "low", "high"), [("tile", 1, 1.01), ("context", 4, 10)])
+def test_a_wide_context_starts_on_one_cell_or_on_several_of_its_own(unit: Any, low: float, high: float) -> None:
+    lcc = LCC(4, projections=True, scale_logits=True, values_from="context", gate_init=0.0, gpe=True)
+    grid = FeatureGrid(16, 16, 0.0, 256)
+    tile, context = torch.tensor([[2560.0, 2560, 2816, 2816]]), torch.tensor([[0.0, 0, 5376, 5376]])
+    rows_y, rows_x = lcc.positional(*relative_positions(grid, tile, grid, context, unit))
+    entropy = -sum((rows * rows.clamp(min=1e-12).log()).sum(-1).mean() for rows in (rows_y, rows_x))
+    assert low <= float(entropy.exp()) <= high
+
+
+def test_a_network_measures_in_the_cells_that_its_settings_name() -> None:
+    """Both are the same function of a context as wide as the tile, and different ones of a wider context."""
+    fields: dict[str, Any] = {"encoder": "mit_b0", "tile_size": 64, "width": 16, "classes": 2, "ale": "none"}
+    tile, windows = torch.rand(1, 3, 64, 64) * 255, {"tile": torch.tensor([[64.0, 64, 128, 128]])}
+    for scale, window in ((1.0, [64.0, 64, 128, 128]), (3.0, [0.0, 0, 192, 192])):
+        contexts = ({"name": "medium", "scale": scale},)
+        networks = []
+        for unit in ("tile", "context"):
+            torch.manual_seed(0)
+            networks.append(FCtL(FCtLConfig(contexts=contexts, gate_init=1.0, gpe_unit=unit, **fields)).eval())
+        with torch.no_grad():
+            first, second = (
+                n.decode(
+                    n.encode_tile(tile),
+                    {"medium": n.encode_context("medium", tile.flip(3))},
+                    windows | {"medium": torch.tensor([window])},
+                )
+                for n in networks
+            )
+        assert torch.equal(first, second) == (scale == 1.0)
+        assert FCtLConfig.model_validate_json(networks[1].config.model_dump_json()) == networks[1].config
+        assert "gpe_unit" not in networks[0].config.model_dump(), "settings of earlier versions compare equal"
 
 
 @torch.no_grad()
@@ -226,6 +262,7 @@ def test_lcf_is_equation_5_for_any_contexts(names: tuple[str, ...]) -> None:
         values_from="context",
         gate_init=0.7,
         gpe=True,
+        gpe_unit="tile",
         fusion="adaptive",
     ).double()
     randomise(lcf)
