@@ -20,11 +20,13 @@ ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
     "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner"
 ]
-EncoderName = Literal["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "resnet50", "vgg16_bn", "unet"]
+EncoderName = Literal[
+    "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
+]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
 
 ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
-    "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "resnet50"),
+    "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50"),
     "segnet": ("vgg16_bn",),
     "unet": ("unet",),
     "pspnet": ("resnet50",),

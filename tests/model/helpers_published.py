@@ -23,7 +23,14 @@ def vgg16() -> dict[str, Tensor]:
     return state
 
 
-def efficientnet_lite0() -> dict[str, Tensor]:
+EFFICIENTNETS = {
+    "efficientnet_lite0": ((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "efficientnet_lite2": ((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
+}
+"""Blocks of each stage, and their channels."""
+
+
+def efficientnet(name: str = "efficientnet_lite0") -> dict[str, Tensor]:
     """The layout of the package ``efficientnet-lite-pytorch``."""
     state: dict[str, Tensor] = {}
 
@@ -39,10 +46,11 @@ def efficientnet_lite0() -> dict[str, Tensor]:
 
     conv("_conv_stem", 32, 3, 3)
     norm("_bn0", 32)
-    kernels = (3, 3, 3, 5, 5, 3, 3, 3, 5, 5, 5, 5, 5, 5, 5, 3)
-    widths = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)
+    repeats, channels = EFFICIENTNETS[name]
+    stages = zip(repeats, (3, 3, 5, 3, 5, 5, 3), channels, strict=True)
+    blocks = [(kernel, width) for repeat, kernel, width in stages for _ in range(repeat)]
     before = 32
-    for number, (kernel, width) in enumerate(zip(kernels, widths, strict=True)):
+    for number, (kernel, width) in enumerate(blocks):
         inner = before if number == 0 else before * 6
         if number > 0:
             conv(f"_blocks.{number}._expand_conv", inner, before, 1)
@@ -52,15 +60,15 @@ def efficientnet_lite0() -> dict[str, Tensor]:
         conv(f"_blocks.{number}._project_conv", width, inner, 1)
         norm(f"_blocks.{number}._bn2", width)
         before = width
-    conv("_conv_head", 1280, 320, 1)
+    conv("_conv_head", 1280, before, 1)
     norm("_bn1", 1280)
     state["_fc.weight"] = torch.zeros(4, 1280)
     return state
 
 
-def real_efficientnet() -> Path | None:
-    """The published file, where ``FCTL_EFFICIENTNET_WEIGHTS`` names it."""
-    path = os.environ.get("FCTL_EFFICIENTNET_WEIGHTS")
+def real_efficientnet(name: str = "efficientnet_lite0") -> Path | None:
+    """The published file, where ``FCTL_EFFICIENTNET_LITE0_WEIGHTS`` or its like names it."""
+    path = os.environ.get(f"FCTL_{name.upper()}_WEIGHTS")
     return Path(path) if path else None
 
 

