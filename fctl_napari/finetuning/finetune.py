@@ -41,7 +41,7 @@ from fctl_napari.training.losses import class_weights
 from fctl_napari.words import count_of
 
 _PASSED = 2.0
-"""Rank, before its step is added, of a network that passes the gate. No sum of IoU and agreement exceeds it."""
+"""Rank, before its step is added, of a network that passes the gate. No sum of probability and agreement exceeds it."""
 
 Watch = Callable[[FinetuneProgress], None]
 
@@ -401,20 +401,17 @@ class Finetuner:
         """Keep the newest weights that pass the gate, or, while none have passed, the best measured ones.
 
         The newest are kept because few held-out corrections cannot distinguish good networks, while the falling
-        learning rate makes the last steps the steadiest. The best are those with the largest sum of held-out IoU and
-        agreement with the parent elsewhere. Without held-out corrections the last weights are kept, and the gate
-        decides whether they are better than the parent.
+        learning rate makes the last steps the steadiest. The best are those with the largest sum of the probability of
+        the painted class on held-out corrections and of the agreement with the parent elsewhere. Without held-out
+        corrections the last weights are kept, and the gate decides whether they are better than the parent.
         """
-        held_out = figures.get("held_out")
-        if (
-            held_out is None
-            or held_out.scores is None
-            or judge(BeforeAfter(self.before, figures), self.request.bound).keep
-        ):
+        card = BeforeAfter(self.before, figures)
+        gain = card.gain()
+        if gain is None or judge(card, self.request.bound).keep:
             rank = _PASSED + self.step
         else:
             agreements = [f.agreement for f in figures.values() if f.agreement is not None]
-            rank = held_out.scores.miou + min(agreements, default=1.0)
+            rank = gain.after + min(agreements, default=1.0)
         if rank <= self.best:
             return False
         self.best, self.best_step = rank, self.step

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, plain
+from fctl_napari.finetuning.evidence import LEAST, LEVEL, Gain, PaintedProbability, gain_of
 
 WORDS = {
     "held_out": "held-out corrections",
@@ -31,11 +32,18 @@ class Figures:
         Share of pixels that are classified as by the parent, 0..1, or None if it is not measured.
     tiles : int
         Number of tiles.
+    painted : PaintedProbability or None
+        Probability of the painted classes, on held-out corrections.
+    doubt : float or None
+        Share of px that the parent itself expects to be wrong, 1 less its mean confidence, 0..1. None if it is not
+        measured.
     """
 
     scores: Scores | None
     agreement: float | None
     tiles: int
+    painted: PaintedProbability | None = None
+    doubt: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
@@ -48,6 +56,8 @@ class Figures:
         out: dict[str, Any] = {"tiles": self.tiles}
         if self.agreement is not None:
             out["agreement"] = plain(self.agreement)
+        if self.doubt is not None:
+            out["doubt"] = plain(self.doubt)
         if self.scores is not None:
             out |= self.scores.to_json() | {"pixels": self.scores.pixels}
         return out
@@ -67,12 +77,18 @@ class Count:
         Number of pixels that were compared with the parent.
     tiles : int
         Number of tiles.
+    painted : PaintedProbability or None
+        Probability of the painted classes, where these are measured.
+    doubt : float or None
+        Sum of the parent's doubt over the compared pixels, where it is measured.
     """
 
     matrix: np.ndarray
     same: int = 0
     pixels: int = 0
     tiles: int = 0
+    painted: PaintedProbability | None = None
+    doubt: float | None = None
 
     def figures(self, names: tuple[str, ...]) -> Figures:
         """Compute the figures.
@@ -88,7 +104,9 @@ class Count:
             The figures.
         """
         scores = Scores.from_confusion(self.matrix, names) if self.matrix.any() else None
-        return Figures(scores, self.same / self.pixels if self.pixels else None, self.tiles)
+        agreement = self.same / self.pixels if self.pixels else None
+        doubt = self.doubt / self.pixels if self.doubt is not None and self.pixels else None
+        return Figures(scores, agreement, self.tiles, self.painted, doubt)
 
 
 @dataclass(frozen=True)
@@ -141,18 +159,45 @@ class BeforeAfter:
         figures = self.after.get(part)
         return math.nan if figures is None or figures.agreement is None else figures.agreement
 
+    def gain(self) -> Gain | None:
+        """Return the change of the probability of the painted class on held-out corrections, or None without any."""
+        before, after = (side["held_out"].painted if "held_out" in side else None for side in (self.before, self.after))
+        return None if before is None or after is None else gain_of(before, after)
+
+    def bound(self, bound: float) -> float:
+        """Return the share of px that may change away from the corrections.
+
+        A network that is unsure of an image, as of one unlike those that it was trained on, gets better by changing
+        more of it.
+
+        Parameters
+        ----------
+        bound : float
+            Bound of the share where the parent is sure, 0..1.
+
+        Returns
+        -------
+        float
+            The bound, or the parent's doubt where that is larger, 0..1.
+        """
+        figures = self.before.get("scene")
+        return max(bound, figures.doubt) if figures is not None and figures.doubt is not None else bound
+
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
 
         Returns
         -------
         dict of str to object
-            Figures by ``"before"`` and ``"after"`` and by the keys of ``WORDS``.
+            Figures by ``"before"`` and ``"after"`` and by the keys of ``WORDS``, and the ``"gain"`` on held-out
+            corrections.
         """
-        return {
+        found: dict[str, Any] = {
             side: {part: figures.to_json() for part, figures in parts.items()}
             for side, parts in (("before", self.before), ("after", self.after))
         }
+        gain = self.gain()
+        return found if gain is None else found | {"gain": asdict(gain)}
 
     @staticmethod
     def line(figures: dict[str, Any]) -> str:
@@ -197,44 +242,53 @@ class GateResult:
 def judge(card: BeforeAfter, bound: float) -> GateResult:
     """Decide whether to keep a candidate.
 
-    It is kept if it is better on corrections that it was not trained on and changes little elsewhere. Without held-out
-    corrections, it has to be better on the ground truth.
+    It is kept if it surely gives the painted class of held-out corrections a higher probability, and changes little
+    elsewhere.
+    Without held-out corrections, it has to be better on the ground truth.
 
     Parameters
     ----------
     card : BeforeAfter
         Figures before and after.
     bound : float
-        Bound of the share of pixels, 0..1, that may change away from corrections and on the training scenes.
+        Bound of the share of pixels, 0..1, that may change away from corrections and on the training scenes. Of the
+        corrected image more may change where the parent is less sure, see ``BeforeAfter.bound``.
 
     Returns
     -------
     GateResult
         The decision and its reasons.
     """
-    reasons, keep = [], True
-    part = "held_out" if not math.isnan(card.miou("held_out")[1]) else "truth"
-    before, after = card.miou(part)
-    if math.isnan(after):
-        keep = False
-        reasons.append(
-            "There are no held-out corrections and no ground truth, so it is not known whether it is better."
-        )
-    else:
-        better = after > before
-        keep = keep and better
-        change = "rose" if better else "was right before, and cannot rise" if before == 1 else "did not rise"
-        reasons.append(f"IoU on {WORDS[part]} {change}: {before:.3f} before, {after:.3f} after.")
-    for part in ("scene", "training"):
+    keep, reason = _on_corrections(card)
+    reasons = [reason]
+    for part, most in (("scene", card.bound(bound)), ("training", bound)):
         agreement = card.agreement(part)
         if part == "scene" and math.isnan(agreement):
             reasons.append("No tile lies away from the corrections, so it is not known how much changes there.")
         if not math.isnan(agreement):
-            held = 1 - agreement < bound
+            held = 1 - agreement < most
             keep = keep and held
             words = "which is within" if held else "which is beyond"
+            why = f"{100 * most:.0f} %"
+            if most > bound:
+                why += " (so many px are expected to be wrong by the network before)"
             reasons.append(
-                f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of "
-                f"{100 * bound:.0f} %."
+                f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of {why}."
             )
     return GateResult(keep, tuple(reasons))
+
+
+def _on_corrections(card: BeforeAfter) -> tuple[bool, str]:
+    """Return whether a candidate is better on held-out corrections, or else on the ground truth, and a sentence."""
+    gain = card.gain()
+    if gain is not None:
+        words = "rose" if gain.rose else "fell" if gain.change < -LEAST else "did not rise for sure"
+        return gain.rose, (
+            f"The probability of the painted class on {WORDS['held_out']} {words}: {gain.before:.3f} before, "
+            f"{gain.after:.3f} after ({LEVEL:.0f} % interval of the change {gain.low:+.3f} to {gain.high:+.3f})."
+        )
+    before, after = card.miou("truth")
+    if math.isnan(after):
+        return False, "There are no held-out corrections and no ground truth, so it is not known whether it is better."
+    change = "rose" if after > before else "was right before, and cannot rise" if before == 1 else "did not rise"
+    return after > before, f"IoU on {WORDS['truth']} {change}: {before:.3f} before, {after:.3f} after."

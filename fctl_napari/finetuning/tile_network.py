@@ -113,6 +113,25 @@ class TileNetwork:
         """
         return _labels(self.logits([tile])).numpy()
 
+    @torch.no_grad()
+    def probabilities(self, tile: Tile, *, parent: bool = False) -> NDArray[np.float32]:
+        """Compute the probabilities of the classes in each pixel of a tile.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+        parent : bool, optional
+            If True, those of the parent, whose prediction is cached.
+
+        Returns
+        -------
+        ndarray of float32 [classes, T, T]
+            Probabilities, 0..1.
+        """
+        log_p = self.parents_prediction(tile).float() if parent else self.logits([tile])[0].log_softmax(0)
+        return log_p.exp().cpu().numpy()
+
     def parents_prediction(self, tile: Tile) -> Tensor:
         """Compute the parent's prediction for a tile, or read it from the cache.
 

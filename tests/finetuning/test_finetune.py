@@ -14,11 +14,11 @@ from PIL import Image
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.domain import out_of_domain, trained_on
-from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
+from fctl_napari.finetuning.evidence import PaintedProbability
 from fctl_napari.finetuning.finetune import Finetuner, finetune
-from fctl_napari.finetuning.gate import Figures
+from fctl_napari.finetuning.gate import BeforeAfter, Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.targets import only, open_corrections
@@ -68,7 +68,7 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
     before, after = result.card.miou("held_out")
     assert after > before + 0.3
     assert result.card.miou("truth")[1] > result.card.miou("truth")[0] + 0.1
-    assert result.gate_result.keep
+    assert result.gate_result.keep, result.gate_result.reasons
     assert result.kept
     assert str(result.candidate) == request.out
     card = read_card(result.candidate)
@@ -239,10 +239,11 @@ def test_a_candidate_that_is_held_back_waits_and_nothing_is_overwritten(request_
 
 
 def figures(right, agreement):
-    """Held-out corrections of which a share is right, and the agreement with the parent elsewhere."""
-    matrix = np.array([[right, 100 - right], [0, 100]])
+    """The probability of the painted class on held-out corrections, in %, and agreement with the parent elsewhere."""
+    painted = PaintedProbability()
+    painted.add(0, (0, 0), np.ones((32, 32), np.uint8), np.full((2, 32, 32), right / 100, np.float32))
     away = Figures(None, agreement, 1)
-    return {"held_out": Figures(Scores.from_confusion(matrix, ("a", "b")), None, 1), "scene": away, "training": away}
+    return {"held_out": Figures(None, None, 1, painted), "scene": away, "training": away}
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_ruin_ends_early_and_the_gate_stops_it(request_for):
     result = finetune(request_for(learning_rate=3.0, steps=30, patience=2, pull=0.0), watch=progress.append)
     trained = [n for n in progress if n.phase == "training"]
     ranks = {
-        n.done: n.now["held_out"].scores.miou + min(n.now[part].agreement for part in ("scene", "training"))
+        n.done: BeforeAfter(n.before, n.now).gain().after + min(n.now[part].agreement for part in ("scene", "training"))
         for n in trained
         if n.measured_at == n.done
     }

@@ -6,29 +6,37 @@ import math
 import numpy as np
 import pytest
 
-from fctl_napari.finetuning.gate import BeforeAfter, Count, judge
+from fctl_napari.finetuning.evidence import BLOCK, PaintedProbability
+from fctl_napari.finetuning.gate import BeforeAfter, Count, Figures, judge
 
 NAMES = ("a", "b")
 
 
-def figures(right=None, same=None):
-    """Of 100 px, so many right and so many called as by the parent."""
+def figures(right=None, same=None, painted=None, doubt=None):
+    """Of 100 px, so many right and so many called as by the parent; the probability of the painted class, in %."""
     count = Count(np.zeros((2, 2), np.int64), tiles=1)
     if right is not None:
         count.matrix[:] = [[right, 100 - right], [0, 100]]
     if same is not None:
         count.same, count.pixels = same, 100
+        count.doubt = doubt
+    if painted is not None:
+        count.painted = PaintedProbability()
+        p = np.full((2, BLOCK, 3 * BLOCK), painted / 100, np.float32)
+        count.painted.add(0, (0, 0), np.ones((BLOCK, 3 * BLOCK), np.uint8), p)
     return count.figures(NAMES)
 
 
-def card(held_out=None, scene=None, training=None, ground_truth=None):
+def card(held_out=None, scene=None, training=None, ground_truth=None, doubt=None):
     before, after = {}, {}
-    for part, values in (("held_out", held_out), ("truth", ground_truth)):
-        if values:
-            before[part], after[part] = (figures(right=v) for v in values)
+    if held_out:
+        before["held_out"], after["held_out"] = (figures(right=50, painted=v) for v in held_out)
+    if ground_truth:
+        before["truth"], after["truth"] = (figures(right=v) for v in ground_truth)
     for part, same in (("scene", scene), ("training", training)):
         if same is not None:
-            before[part], after[part] = figures(same=100), figures(same=same)
+            before[part] = figures(same=100, doubt=doubt if part == "scene" else None)
+            after[part] = figures(same=same)
     return BeforeAfter(before, after)
 
 
@@ -37,6 +45,10 @@ def card(held_out=None, scene=None, training=None, ground_truth=None):
     [
         (card(held_out=(20, 60), scene=95), True),
         (card(held_out=(20, 60), scene=89), False),
+        (card(held_out=(20, 60), scene=89, doubt=5), False),  # the parent is sure of the scene
+        (card(held_out=(20, 60), scene=89, doubt=30), True),  # where it is not, more may change
+        (card(held_out=(20, 60), scene=65, doubt=30), False),
+        (card(held_out=(20, 60), scene=95, training=80, doubt=30), False),
         (card(held_out=(20, 60), scene=95, training=80), False),
         (card(held_out=(60, 60), scene=99), False),
         (card(held_out=(60, 20), scene=99), False),
@@ -54,12 +66,37 @@ def test_the_gate(given, keep):
 
 
 def test_figures_are_for_json_and_for_a_line():
-    given = card(held_out=(20, 60), scene=95)
+    given = card(held_out=(20, 60), scene=95, doubt=30)
     kept = json.loads(json.dumps(given.to_json(), allow_nan=False))
+    assert kept["before"]["scene"] == {"tiles": 1, "agreement": 1.0, "doubt": 0.3}
     assert kept["after"]["scene"] == {"tiles": 1, "agreement": 0.95}
+    assert kept["gain"] == pytest.approx({"before": 0.2, "after": 0.6, "low": 0.4, "high": 0.4})
     before, after = given.miou("held_out")
     assert BeforeAfter.line(kept) == (
         f"mIoU on held-out corrections {before:.3f} -> {after:.3f}; the scene away from corrections 95.0 % as before"
     )
     assert math.isnan(given.miou("truth")[0])
     assert math.isnan(given.agreement("training"))
+
+
+def test_reasons_name_the_interval_and_the_larger_bound():
+    reasons = judge(card(held_out=(20, 60), scene=89, doubt=30), 0.1).reasons
+    assert reasons == (
+        "The probability of the painted class on held-out corrections rose: 0.200 before, 0.600 after (90 % interval "
+        "of the change +0.400 to +0.400).",
+        "On the scene away from corrections 11.0 % of the px changed, which is within the bound of 30 % (so many px "
+        "are expected to be wrong by the network before).",
+    )
+
+
+def test_a_change_that_is_not_sure_is_not_kept():
+    """Of four blocks with changes on both sides of 0, the mean may as well be below it."""
+    sides = []
+    for changes in ((0, 0, 0, 0), (30, -20, 20, -15)):
+        painted = PaintedProbability()
+        p = np.kron(np.array([changes]), np.ones((BLOCK, BLOCK))).astype(np.float32) / 100 + 0.5
+        painted.add(0, (0, 0), np.ones(p.shape, np.uint8), p[None])
+        sides.append({"held_out": Figures(None, None, 1, painted)})
+    result = judge(BeforeAfter(*sides), 0.1)
+    assert not result.keep
+    assert "did not rise for sure: 0.500 before, 0.538 after" in result.reasons[0]
