@@ -2,14 +2,18 @@
 
     python benchmarks/learn.py earth --strokes 10 --seeds 0
     python benchmarks/learn.py aerial --data AERIAL --holdout 5 --checkpoint CELL.safetensors --strokes 10 20 40
+    python benchmarks/learn.py river --data SCENES --only 26607 31180 --strokes 10 20 40
 
-The scene is one that the checkpoint was not trained on: the test bands of the Earth scene, or a held-out group of the
+The scene is one that the checkpoint was not trained on: the test bands of the Earth scene; a held-out group of the
 aerial scenes (give the checkpoint of that cell, see ``scripts/build_checkpoints.py``), perhaps with ``--change`` of
-its look. The annotator draws along the largest errors with a round brush, and paints only where the ground truth has
-the class; which of the large errors he comes to first depends on the seed. Measured on the whole unseen scene, on the
+its look; or the scenes of another set, on which a built-in checkpoint is corrected in those of its classes that the
+set has as well (SCENES holds the folders ``river``, ``dunes``, ``deepglobe10`` and ``aerial``). The annotator draws
+along the largest errors with a round brush, and paints only where the ground truth has the class; which of the large
+errors he comes to first depends on the seed. Measured on the whole unseen scene, on the
 neighborhood of the strokes (boxes 256 px wider), on the rest, and on tiles of the scenes that were trained on.
 ``plain`` is the usual way: all weights, corrected pixels only, no replay, no gate. The gate's result on ``ours`` is
-printed; figures are of the new network either way.
+printed, and whether the unseen scene got better as it says; figures are of the new network either way. With
+``--wrong`` a share of the strokes has a wrong class.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import csv
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.graph import route_through_array
 from skimage.measure import label, regionprops
 
+from fctl_napari.datasets.layouts import find_data_set
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.request import PARTS, FinetuneRequest
@@ -73,7 +78,21 @@ PLAIN_RATE = 1e-4
 BOUND: dict[str, Any] = {"held_out": 0.0, "steps": 150}
 """What ``ours`` comes to with every pixel of the unseen scene painted."""
 
-KEYS = ("scene", "strokes", "seed", "way")
+ELSEWHERE: dict[str, tuple[str, dict[str, str]]] = {
+    "river": ("aerial", {"water": "water", "dry_sediment": "land", "green_vegetation": "vegetation"}),
+    "dunes": (
+        "aerial",
+        {
+            **{"water": "water", "beach": "land", "foredune": "land", "bare_dune": "land", "pavement_path": "road"},
+            **dict.fromkeys(["marsh", "agriculture", "dense_dune_vegetation"], "vegetation"),
+            **dict.fromkeys(["sparse_dune_vegetation", "iceplant"], "vegetation"),
+        },
+    ),
+    "deepglobe10": ("earth", {k: k for k in ("agriculture", "rangeland", "forest", "water", "barren")}),
+}
+"""Checkpoint that is corrected on another set of scenes, and its class for each of theirs (others: not counted)."""
+
+KEYS = ("scene", "strokes", "seed", "way", "wrong")
 
 SHOWN = {"unseen": "unseen scene", "near": "near the strokes", "rest": "rest", "old": "old scenes"}
 
@@ -116,6 +135,41 @@ def aerial(data: Path, holdout: str, checkpoint: Path, change: str, folder: Path
             whole = (0, 0, *ground_truth.shape)
             unseen = Scene(scene.name, open_image(path), ground_truth, (), (), (whole,))
             yield Case(checkpoint, path, unseen, old, str(data))
+
+
+def elsewhere(name: str, data: Path, only: Sequence[str]) -> Iterator[Case]:
+    """Return the scenes of another set, with the classes of the checkpoint that is corrected there."""
+    checkpoint, classes = ELSEWHERE[name]
+    card = read_card(resolve_checkpoint(checkpoint))
+    settings = DataSettings(layout="auto")
+    images = {pair.short: pair.image for pair in find_data_set(data / name).pairs}
+    scenes, table = open_scenes(settings, data / name)
+    index = np.full(256, IGNORE, np.uint8)
+    for own, other in classes.items():
+        index[table.names.index(own)] = card.classes.names.index(other)
+    sample = card.provenance["training"]["data"]["sample"]
+    old_data = DataSettings(sample=True) if sample else load_train_config(checkpoint).data
+    folder = None if sample else data / checkpoint
+    old = [scene for scene in open_scenes(old_data, folder or ".")[0] if scene.train]
+    for scene in scenes:
+        stem = next(short for short in images if Path(scene.name).stem.startswith(short))
+        if only and stem not in only:
+            continue
+        height, width = scene.ground_truth.shape
+        ground_truth = index[scene.ground_truth[0:height, 0:width]]
+        unseen = Scene(stem, scene.pyramid, ground_truth, (), (), ((0, 0, height, width),))
+        yield Case(resolve_checkpoint(checkpoint), images[stem], unseen, old, None if sample else str(folder))
+
+
+def mislabel(corrections: NDArray[np.uint8], share: float, classes: int, seed: int) -> None:
+    """Give a share of the strokes another class than the ground truth's, in place."""
+    rng = np.random.default_rng([seed, 5])
+    strokes = label(corrections, background=0)
+    for number in range(1, strokes.max() + 1):
+        if rng.random() < share:
+            stroke = strokes == number
+            own = int(corrections[stroke][0])
+            corrections[stroke] = rng.choice([value for value in range(1, classes + 1) if value != own])
 
 
 def changed(
@@ -201,11 +255,16 @@ def strokes(
     return corrections, boxes
 
 
-def scores(
+def mean_iou(
     ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]
-) -> Scores:
-    """Compute the figures within a mask."""
-    return Scores.from_confusion(confusion_matrix(np.where(mask, ground_truth, IGNORE), predicted, len(names)), names)
+) -> float:
+    """Compute the mean IoU within a mask, over the classes that the ground truth has there.
+
+    A class that is only predicted would count as 0 from its first px on, and as nothing before.
+    """
+    matrix = confusion_matrix(np.where(mask, ground_truth, IGNORE), predicted, len(names))
+    iou = Scores.from_confusion(matrix, names).iou
+    return float(np.mean([iou[name] for name, row in zip(names, matrix, strict=True) if row.any()]))
 
 
 def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[IntWindow]]]:
@@ -234,11 +293,14 @@ def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[IntWindow]]], n
 
 def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
     """Measure the rows of one case that are not in the table yet."""
-    name = f"{options.scene} {case.image.stem}" if options.scene != "earth" else f"earth {options.bands} bands"
+    name = f"{options.scene} {case.scene.name}" if options.scene != "earth" else f"earth {options.bands} bands"
+    if options.scene == "aerial":
+        name = f"aerial {case.image.stem}"
+    wrong = options.wrong
     counts = [0] if options.ways == ["bound"] else options.strokes
     wanted = [(n, seed, way) for n in counts for seed in options.seeds for way in options.ways]
-    done = {(row["scene"], row["strokes"], row["seed"], row["way"]) for row in read_rows(options.csv)}
-    wanted = [row for row in wanted if (name, *map(str, row)) not in done]
+    done = {tuple(row[key] for key in KEYS) for row in read_rows(options.csv)}
+    wanted = [row for row in wanted if (name, *map(str, row), str(wrong)) not in done]
     if not wanted:
         return
     card = read_card(case.checkpoint)
@@ -256,6 +318,7 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
             )
         else:
             corrections, boxes = strokes(ground_truth, before, counted, count, seed)
+            mislabel(corrections, wrong, len(names), seed)
         near = counted & inside(ground_truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
         location = folder / f"{name} {count} {seed} {way}.ome.zarr"
         painted = LabelPyramid.create(
@@ -277,14 +340,17 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
         result = finetune(request, keep_anyway=True)
         seconds, used = time.monotonic() - started, time.process_time() - used
         after = segmented(out, scene, scene.test)
-        row: dict[str, Any] = {"scene": name, "strokes": count, "seed": seed, "way": way}
+        row: dict[str, Any] = {"scene": name, "strokes": count, "seed": seed, "way": way, "wrong": wrong}
         row["px"] = np.count_nonzero(corrections)
         for part, mask in (("unseen", counted), ("near", near), ("rest", counted & ~near)):
-            pair = [scores(ground_truth, predicted, mask, names).miou for predicted in (before, after)]
+            pair = [mean_iou(ground_truth, predicted, mask, names) for predicted in (before, after)]
             row |= dict(zip((f"{part} before", f"{part} after"), pair, strict=True))
         row |= {"old before": old_before, "old after": old_miou(out, old, names)}
         row |= {"steps": result.steps, "seconds": round(seconds), "cpu seconds": round(used)}
         row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.gate_result.keep else "roll back"}
+        row["gate is right"] = result.gate_result.keep == (row["unseen after"] > row["unseen before"])
+        gain = result.card.gain()
+        row |= {key: "" if gain is None else round(getattr(gain, key), 5) for key in ("before", "after", "low", "high")}
         print(line(row), flush=True)
         if options.verbose:
             print("   ", *result.gate_result.reasons, sep="\n      ", flush=True)
@@ -309,24 +375,29 @@ def line(row: Mapping[str, Any]) -> str:
     """Format a row for people."""
     pairs = [(float(row[f"{part} before"]), float(row[f"{part} after"])) for part in SHOWN]
     changes = [f"{a:.4f} -> {b:.4f} ({100 * (b - a):+.1f})" for a, b in pairs]
-    ends = [row[name] for name in ("steps", "seconds", "cpu seconds", "load", "gate")]
+    ends = [row[name] for name in ("steps", "seconds", "cpu seconds", "load", "gate", "gate is right")]
     return "| " + " | ".join(str(v) for v in (*(row[name] for name in KEYS), row["px"], *changes, *ends)) + " |"
 
 
 def summary(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """Format the mean gains over seeds, in points, with the lowest and the highest in brackets."""
-    heads = ["scene", "strokes", "way", "seeds", *SHOWN.values(), "kept by the gate", "CPU seconds"]
+    heads = ["scene", "strokes", "way", "wrong", "seeds", *SHOWN.values(), "kept", "gate is right", "CPU seconds"]
     yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
-    for scene, count, way in dict.fromkeys((r["scene"], r["strokes"], r["way"]) for r in rows):
-        group = [r for r in rows if (r["scene"], r["strokes"], r["way"]) == (scene, count, way)]
+    for key in dict.fromkeys((r["scene"], r["strokes"], r["way"], r["wrong"]) for r in rows):
+        group = [r for r in rows if (r["scene"], r["strokes"], r["way"], r["wrong"]) == key]
+        scene, count, way, wrong = key
         cells = []
         for part in SHOWN:
             gains = [100 * (float(r[f"{part} after"]) - float(r[f"{part} before"])) for r in group]
             cells.append(f"{np.nanmean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})")
-        kept = f"{sum(r['gate'] == 'keep' for r in group)} of {len(group)}" if way == "ours" else ""
+        kept, right = (
+            f"{sum(r[key] == value for r in group)} of {len(group)}" if way == "ours" else ""
+            for key, value in (("gate", "keep"), ("gate is right", "True"))
+        )
         seconds = f"{np.mean([float(r['cpu seconds']) for r in group]):.0f}"
         seeds = ", ".join(r["seed"] for r in group)
-        yield "| " + " | ".join([scene, count if int(count) else "", way, seeds, *cells, kept, seconds]) + " |"
+        count = count if int(count) else ""
+        yield "| " + " | ".join([scene, count, way, wrong, seeds, *cells, kept, right, seconds]) + " |"
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -338,12 +409,14 @@ def setting(text: str) -> tuple[str, Any]:
 def main() -> None:
     """Measure rows, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scene", choices=["earth", "aerial", "table"])
+    parser.add_argument("scene", choices=["earth", "aerial", *ELSEWHERE, "table"])
     parser.add_argument("--strokes", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=["ours", "plain", "bound"], default=["ours", "plain"])
     parser.add_argument("--bands", choices=["test", "val"], default="test", help="Which bands of the Earth scene.")
-    parser.add_argument("--data", type=Path, help="Folder of the aerial scenes.")
+    parser.add_argument("--data", type=Path, help="Folder of the aerial scenes, or of the folders of all sets.")
+    parser.add_argument("--only", nargs="+", default=[], help="Scenes of another set.")
+    parser.add_argument("--wrong", type=float, default=0.0, help="Share of the strokes that get a wrong class.")
     parser.add_argument("--holdout", default="5", help="Group of aerial scenes that the checkpoint did not see.")
     parser.add_argument("--checkpoint", type=Path, help="Trained without that group.")
     parser.add_argument("--change", choices=["none", "colour", "haze", "scale"], default="none")
@@ -357,12 +430,16 @@ def main() -> None:
         rows = read_rows(options.csv)
         print(*summary(rows), "", *map(line, rows), sep="\n")
         return
-    heads = [*KEYS, "px painted", *SHOWN.values(), "steps", "seconds", "CPU seconds", "load", "gate"]
+    heads = [*KEYS, "px", *SHOWN.values(), "steps", "seconds", "CPU seconds", "load", "gate", "gate is right"]
     print(f"mIoU before -> after (points)\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.scene == "earth":
-            cases: Sequence[Case] = [earth(options.bands)]
+            cases: Iterable[Case] = [earth(options.bands)]
+        elif options.scene in ELSEWHERE:
+            if options.data is None:
+                parser.error(f"{options.scene} needs --data")
+            cases = elsewhere(options.scene, options.data, options.only)
         else:
             if options.data is None or options.checkpoint is None:
                 parser.error("aerial needs --data and --checkpoint")
