@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -24,6 +25,13 @@ from fctl_napari.windows import Window
 pytestmark = pytest.mark.gui
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 FORMS = ("open", "sample", "segment", "refine", "explain", "evaluate", "errors", "export", "corrections")
+
+
+@pytest.fixture(autouse=True)
+def _collect_forms() -> Iterator[None]:
+    """Remove forms, which hold themselves, in this thread: Qt's objects may not end in any other."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
