@@ -183,7 +183,7 @@ def array_path(array: Any, name: str) -> Path:
     return cache_folder() / f"{_safe(name)}-{digest.hexdigest()}.ome.zarr"
 
 
-def copy_path(name: str, fingerprint: str) -> Path:
+def copy_path(name: str, fingerprint: str, number: int = 0) -> Path:
     """Return the path of the copy of a lazy array: in the cache, named after its fingerprint.
 
     Parameters
@@ -192,13 +192,15 @@ def copy_path(name: str, fingerprint: str) -> Path:
         Name of the layer; the file's name begins with it.
     fingerprint : str
         Fingerprint of the array.
+    number : int, optional
+        Number of the path, where those before are in use.
 
     Returns
     -------
     Path
         Path of the copy, which need not exist.
     """
-    return cache_folder() / f"{_safe(name)}-{digest(fingerprint)}.ome.zarr"
+    return cache_folder() / f"{_safe(name)}-{digest(fingerprint, *([number] if number else []))}.ome.zarr"
 
 
 def earlier_path(name: str, fingerprint: str) -> Path | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.cache.entries import folder_size
 from fctl_napari.cache.limit import make_room
-from fctl_napari.cache.use import use
+from fctl_napari.cache.use import in_use, use
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import remove_folder
@@ -58,6 +58,8 @@ def is_lazy(array: Any) -> bool:
     bool
         False for one in memory, which may be changed at any time and is quickly read.
     """
+    if hasattr(array, "dims") and hasattr(array, "chunks"):  # of xarray
+        return array.chunks is not None
     return not isinstance(array, np.ndarray) or isinstance(array, np.memmap)
 
 
@@ -271,6 +273,33 @@ def copy_at(path: Path | str) -> ArrayCopy | None:
         The copy, or None if there is none.
     """
     return _copies.get(os.path.abspath(path)) if "://" not in str(path) else None
+
+
+def is_free(path: Path, token: str) -> bool:
+    """Return whether the copy of an array can be begun or continued at a path of the cache.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the copy.
+    token : str
+        See :func:`array_token`.
+
+    Returns
+    -------
+    bool
+        False while a copy of another token is there that this or another process reads.
+    """
+    known = copy_at(path)
+    if known is not None:
+        return known.token == token
+    if not path.exists():
+        return True
+    try:
+        stored = our_attributes(ngff.open_group(path)).get(ARRAY) or {}
+    except InputError:
+        return False
+    return stored.get("token") == token or not in_use(path)
 
 
 def copy_of_array(source: Pyramid, path: Path, token: str) -> ArrayCopy:

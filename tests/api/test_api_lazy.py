@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers_lazy import Counted
+from helpers_lazy import BLOCK, Counted
 
 import fctl_napari as fctl
+from fctl_napari.api.running import shared_engine
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.array_copy import copy_at
+from fctl_napari.imagery.array_copy import array_token, copy_at, copy_of_array
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.config import Context, FCtLConfig
+from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
 
 CONTEXTS = {(y, x) for y in (2, 3) for x in (2, 3)}
@@ -70,6 +74,52 @@ def test_a_part_is_continued_by_the_same_call(medium: Path, tmp_path: Path) -> N
     other = fctl.segment(scene[:, :, :], medium, tmp_path / "b.ome.zarr", region=corner, device="cpu", progress=False)
     assert np.array_equal(both.read(corner), other.read(corner))
     assert (both.read((0, 0, 40, 40)) != 255).all()
+
+
+class Troubled(Counted):
+    """A scene one block of which takes something else than computing; its fingerprint needs another."""
+
+    def __init__(self, trouble: Callable[[], object]) -> None:
+        super().__init__(4096)
+        sampled = Counted(4096)
+        fingerprint(with_chunk_cache(pyramid_from_array(sampled.lazy())))
+        self.place = next(y * BLOCK for y in range(8) if (y, y) not in sampled.blocks)
+        self.region = (self.place + 200, self.place + 200, self.place + 220, self.place + 220)
+        self._trouble = trouble
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        if key[0].start == key[1].start == self.place:
+            self._trouble()
+        return super().__getitem__(key)
+
+
+def test_a_block_that_cannot_be_read_is_said(medium: Path, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise OSError("the server is gone")
+
+    scene = Troubled(fail)
+    with pytest.raises(InputError, match=rf"is damaged at rows {scene.place} to .*the server is gone"):
+        fctl.segment(scene.lazy(), medium, tmp_path / "a.ome.zarr", region=scene.region, progress=False)
+
+
+def test_a_run_that_waits_for_blocks_is_cancelled(medium: Path, tmp_path: Path) -> None:
+    came, goes_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        came.set()
+        goes_on.wait(60)
+
+    scene = Troubled(wait)
+    array, out = scene.lazy(), str(tmp_path / "a.ome.zarr")
+    source = with_chunk_cache(pyramid_from_array(array))
+    copied = copy_of_array(source, tmp_path / "c.ome.zarr", array_token(array))
+    run = shared_engine().start(SegmentationRequest(str(copied.path), out, str(medium), region=scene.region))
+    assert came.wait(60)
+    run.cancel()
+    event = run.wait(60)
+    goes_on.set()
+    assert event.state == "cancelled"
+    assert event.done == 0
 
 
 def test_a_pixel_is_explained_by_what_its_tile_covers(medium: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import dask.array
 import numpy as np
 import pytest
+import xarray
 import zarr
 from helpers_lazy import Counted
 from helpers_progress import stop_after
@@ -163,5 +164,8 @@ def test_zarr_says_how_it_is_read_and_unknown_arrays_do_not(tmp_path: Path) -> N
         dask.array.from_array(memory, name=False)
     )
     assert not is_lazy(memory)
+    of_xarray = xarray.DataArray(memory, dims=("y", "x"))
+    assert not is_lazy(of_xarray)
+    assert is_lazy(of_xarray.chunk(100))
     np.save(tmp_path / "a.npy", memory)
     assert is_lazy(np.load(tmp_path / "a.npy", mmap_mode="r"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import Any
 
 from napari.layers import Image
 
 from fctl_napari.api.locations import copy_path, earlier_path
-from fctl_napari.imagery.array_copy import ArrayCopy, array_token, copy_of_array, is_lazy
+from fctl_napari.imagery.array_copy import ArrayCopy, array_token, copy_of_array, is_free, is_lazy
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.fingerprint import fingerprint
@@ -127,8 +128,9 @@ def copied_source(layer: Image, value_range: tuple[float, float] | None) -> tupl
     """
     image = array_image(layer)
     identity, opened = fingerprint(image), layer.source.path
-    path = copy_path(image.name, identity)
     token = array_token(*layer_levels(layer), facts=(opened, None if opened is None else file_state(opened)))
+    paths = (copy_path(image.name, identity, number) for number in itertools.count())
+    path = next(path for path in paths if is_free(path, token))
     copy = _copies[layer] = copy_of_array(image.with_display(value_range, None), path, token)
-    original = earlier_path(image.name, identity) or path
+    original = earlier_path(image.name, identity) or copy_path(image.name, identity)
     return ImageSource(str(path), str(original), value_range, pyramid=copy.open(value_range=value_range)), copy

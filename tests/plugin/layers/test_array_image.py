@@ -97,6 +97,25 @@ def test_a_copy_goes_with_its_layer(source_of: Callable[..., ImageSource]) -> No
     assert copy_at(path) is None
 
 
+def test_arrays_that_differ_where_nobody_looks_have_copies_of_their_own(
+    source_of: Callable[..., ImageSource],
+) -> None:
+    """They have one fingerprint, and results are named after it."""
+    pixels = np.zeros((2048, 2048, 3), np.uint8)
+    pixels[:] = np.arange(2048)[:, None, None] % 251
+    changed = pixels.copy()
+    changed[3, 3] += 1  # between the sampled blocks
+    one, other = (
+        Image(dask.array.from_array(array, chunks=(512, 512, 3)), rgb=True, name="scene") for array in (pixels, changed)
+    )
+    first, second = source_of(one), source_of(other)
+    assert first.path != second.path
+    assert first.original == second.original == first.path
+    for source, array in ((first, pixels), (second, changed)):
+        assert np.array_equal(source.open().read((0, 0, 10, 10)), array[:10, :10])
+    assert source_of(one).path == first.path
+
+
 def test_another_array_in_the_layer_is_another_image(source_of: Callable[..., ImageSource]) -> None:
     one, other = Counted(2048), Counted(2048, plus=7)
     layer = Image(one.lazy("one"), rgb=True, name="scene")
