@@ -129,3 +129,19 @@ def test_a_pixel_is_explained_by_what_its_tile_covers(medium: Path) -> None:
     explained = explain_pixel(image.pyramid, medium, (1760, 1760), device="cpu")
     assert scene.blocks <= CONTEXTS
     assert explained.probabilities.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_network_learns_from_a_map_of_a_part(medium: Path, tmp_path: Path) -> None:
+    """Fine-tuning reads the image elsewhere, so that all of it is copied first."""
+    scene = Counted(1500)
+    found = fctl.segment(scene.lazy(), medium, tmp_path / "a.ome.zarr", region=(0, 0, 60, 60), progress=False)
+    copied = copy_at(tmp_path / "a.image.ome.zarr")
+    assert copied is not None
+    assert not copied.read
+    with fctl.corrections(found, tmp_path / "c.ome.zarr", classes=found) as painted:
+        for k in range(8):
+            painted.write(8 + k // 4 * 56, 20 + k % 4 * 70, np.full((24, 24), k % 3 + 1, np.uint8), author="ann")
+    learnt = {"corrections": tmp_path / "c.ome.zarr", "steps": 2, "device": "cpu", "progress": False}
+    assert fctl.finetune(found, medium, tmp_path / "new.safetensors", **learnt).figures
+    assert copied.read
+    assert scene.blocks == {(y, x) for y in range(3) for x in range(3)}
