@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
-from fctl_napari.api.forms import Names, Number
+from fctl_napari.api.forms import Names, Number, Point
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.model.feature_ablation import Without
@@ -89,7 +89,7 @@ class Explanation:
 @checked
 def explain(
     image: ImageLike | Map,
-    pixel: tuple[float, float],
+    pixel: Point,
     checkpoint: CheckpointLike | None = None,
     *,
     without: Names = (),

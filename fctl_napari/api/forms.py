@@ -32,10 +32,13 @@ Names = Annotated[str | Sequence[str], LITERAL]
 """One or several names."""
 
 Number = Annotated[int, LITERAL]
-"""A whole number where none may be given."""
+"""A whole number that may be left out or large: a spin box of magicgui knows neither."""
 
 Length = Annotated[float, LITERAL]
-"""A number where none may be given."""
+"""A number that may be left out."""
+
+Point = Annotated[tuple[float, float], LITERAL]
+"""(y, x), px."""
 
 Text = Annotated[str, (*LITERAL, ("visible", False))]
 """A text that is seldom given. It has no field."""

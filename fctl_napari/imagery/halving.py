@@ -261,7 +261,7 @@ class HalvedArray:
 def _block_shape(parent: Level) -> tuple[int, int]:
     """Return height and width of the blocks to halve: of whole chunks of the parent, about ``STRIP_BYTES`` at most."""
     _, width, channels = parent.shape
-    rows, columns = ((chunk + 1) // 2 for chunk in parent.chunks[:2])
+    rows, columns = (chunk if chunk % 2 else chunk // 2 for chunk in parent.chunks[:2])
     columns *= max(1, BLOCK // columns)
     row_bytes = 4 * min(columns, width) * channels * parent.dtype.itemsize
     most = STRIP_BYTES // max(1, row_bytes)

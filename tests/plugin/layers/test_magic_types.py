@@ -73,6 +73,17 @@ def test_a_form_says_what_the_function_says_of_itself(qapp: object) -> None:
     assert second["out"] == Path("/tmp/out.ome.zarr")
 
 
+def test_fields_take_large_numbers(qapp: object) -> None:
+    explain, export = magicgui(fctl.explain), magicgui(fctl.export)
+    explain.pixel.value = (50_000, 70_000.5)
+    export.min_area.value = 50_000
+    assert explain.pixel.value == (50_000, 70_000.5)
+    assert export.min_area.value == 50_000
+    assert (
+        magicgui(fctl.evaluate).boundary_px.value == inspect.signature(fctl.evaluate).parameters["boundary_px"].default
+    )
+
+
 def test_functions_of_others_take_our_classes(qapp: object, tiny_checkpoint: Path, rgb_png: Path) -> None:
     def take(image: Any, network: Any, classes: Any, region: Any) -> None: ...
 
