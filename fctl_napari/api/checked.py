@@ -5,18 +5,20 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import GenericAlias, SimpleNamespace, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
 
+from fctl_napari.api.forms import field_of
 from fctl_napari.exceptions import InputError
-from fctl_napari.windows import IntWindow, require_window
+from fctl_napari.windows import IntWindow, Window, require_window
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
-AnyWindow = Annotated[IntWindow, PlainValidator(require_window)]
+AnyWindow = Annotated[Window | IntWindow, PlainValidator(require_window)]
 """A window (y0, x0, y1, x1) in whole px that holds some: anything with four such numbers."""
 
 Count = Annotated[int, Field(ge=1)]
@@ -70,7 +72,25 @@ def checked(function: AnyFunction) -> AnyFunction:
                 raise InputError(_sentence(function, name, given.arguments[name], error)) from None
         return function(*given.args, **given.kwargs)
 
+    call.__signature__ = _readable(signature, function, types)  # type: ignore[attr-defined]
     return cast(AnyFunction, call)
+
+
+def _readable(signature: inspect.Signature, function: Callable[..., Any], types: dict[str, Any]) -> inspect.Signature:
+    """Return a signature with types in place of their names, of which nothing but the fields of forms is annotated."""
+    hints = {name: kind for name, kind in function.__annotations__.items() if name in types}
+    plain = get_type_hints(SimpleNamespace(__annotations__=hints), function.__globals__)
+    parameters = []
+    for name, parameter in signature.parameters.items():
+        if name in types:
+            field = field_of(types[name])
+            kind = Annotated[plain[name], field] if field else plain[name]
+            parameter = parameter.replace(annotation=kind)
+        parameters.append(parameter)
+    returned = signature.return_annotation
+    with suppress(NameError):  # a class that is only imported for those who check types
+        returned = get_type_hints(SimpleNamespace(__annotations__={"return": returned}), function.__globals__)["return"]
+    return signature.replace(parameters=parameters, return_annotation=returned)
 
 
 def _strictly(kind: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import Checkpoint
+from fctl_napari.api.forms import OutPath
 from fctl_napari.api.locations import cache_folder
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, image_and_map
@@ -19,7 +20,7 @@ from fctl_napari.segmentation.store.result_paths import own_corrections
 @checked
 def corrections(
     image: ImageLike | Map,
-    path: Path | str | None = None,
+    path: OutPath | None = None,
     *,
     classes: ClassTable | Checkpoint | Map | None = None,
     write: bool = True,

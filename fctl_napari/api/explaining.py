@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from fctl_napari.api.checked import checked
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
+from fctl_napari.api.forms import Names, Number, Point
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.model.feature_ablation import Without
@@ -89,12 +89,12 @@ class Explanation:
 @checked
 def explain(
     image: ImageLike | Map,
-    pixel: tuple[float, float],
+    pixel: Point,
     checkpoint: CheckpointLike | None = None,
     *,
-    without: str | Sequence[str] = (),
-    channel: int | None = None,
-    overlap: int | None = None,
+    without: Names = (),
+    channel: Number | None = None,
+    overlap: Number | None = None,
     exact_contexts: bool = False,
     device: str = DEVICE.default,
     precision: str = PRECISION.default,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fctl_napari.api.checked import AnyWindow, checked
+from fctl_napari.api.forms import Length, Number, OutPath
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.correcting.correction_store import is_corrections
@@ -20,12 +21,12 @@ from fctl_napari.exporting.losses import ExportLosses
 @checked
 def export(
     source: Map | Corrections | Path | str,
-    out: Path | str,
+    out: OutPath,
     *,
     kind: Literal["coco", "geojson", "provenance"] | None = None,
     region: AnyWindow | None = None,
-    simplify: float | None = None,
-    min_area: int = 0,
+    simplify: Length | None = None,
+    min_area: Number = 0,
     losses: ExportLosses | None = None,
     progress: Shown = True,
 ) -> Path:

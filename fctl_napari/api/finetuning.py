@@ -20,6 +20,7 @@ from fctl_napari.finetuning.gate import WORDS, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.run import start_finetune, travelling
 from fctl_napari.finetuning.unfinished import find_cut, forget, open_waiting, remember
+from fctl_napari.imagery.array_copy import copy_at
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.segmentation.store.result_paths import own_corrections
 
@@ -202,6 +203,10 @@ def finetune(
     )
     if out is None:
         request = _stopped(request) or request
+    copied = copy_at(request.image)
+    if copied is not None:
+        with progress_bar(f"Copying {found.name}", progress) as report:
+            copied.finish(report)
     remember(request)
     run = start_finetune(shared_engine(), request)
     try:

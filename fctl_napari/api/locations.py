@@ -20,6 +20,7 @@ from fctl_napari.imagery.naming import digest as digest
 from fctl_napari.imagery.naming import stem as stem
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX
+from fctl_napari.segmentation.store.stored_image import stored_image
 
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
 """End of the names of pyramids beside their images."""
@@ -179,8 +180,62 @@ def array_path(array: Any, name: str) -> Path:
     digest = hashlib.blake2b(f"{tuple(array.shape)} {array.dtype}".encode(), digest_size=6)
     for top in range(0, array.shape[0], 512):
         digest.update(np.ascontiguousarray(np.asarray(array[top : top + 512])).data)
-    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "image"
-    return cache_folder() / f"{safe}-{digest.hexdigest()}.ome.zarr"
+    return cache_folder() / f"{_safe(name)}-{digest.hexdigest()}.ome.zarr"
+
+
+def copy_path(name: str, fingerprint: str, number: int = 0) -> Path:
+    """Return the path of the copy of a lazy array: in the cache, named after its fingerprint.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer; the file's name begins with it.
+    fingerprint : str
+        Fingerprint of the array.
+    number : int, optional
+        Number of the path, where those before are in use.
+
+    Returns
+    -------
+    Path
+        Path of the copy, which need not exist.
+    """
+    return cache_folder() / f"{_safe(name)}-{digest(fingerprint, *([number] if number else []))}.ome.zarr"
+
+
+def earlier_path(name: str, fingerprint: str) -> Path | None:
+    """Return the path after which earlier versions named the results of an array, where some are there.
+
+    They named them after all px of the array.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer.
+    fingerprint : str
+        Fingerprint of the array.
+
+    Returns
+    -------
+    Path or None
+        Path of the pyramid that they made, which need not exist any more. None if there are no such results.
+    """
+    folder = cache_folder()
+    begin = re.compile(re.escape(_safe(name)) + r"-[0-9a-f]{12}(?=\.)")
+    usual = copy_path(name, fingerprint)
+    for path in sorted(folder.glob(f"{_safe(name)}-*.*.ome.zarr")):
+        named = begin.match(path.name)
+        if named is None or usual.name.startswith(f"{named[0]}."):
+            continue
+        stored = stored_image(path)
+        if stored is not None and stored["fingerprint"] == fingerprint:
+            return folder / f"{named[0]}.ome.zarr"
+    return None
+
+
+def _safe(name: str) -> str:
+    """Return the name of a layer as the beginning of a file's name."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "image"
 
 
 def result_path(image: str | Path, checkpoint: str | Path) -> Path:

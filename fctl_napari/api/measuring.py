@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fctl_napari.api import html
 from fctl_napari.api.checked import AnyWindow, Count, checked
+from fctl_napari.api.forms import LITERAL, SourcePath
 from fctl_napari.api.ground_truths import GroundTruthLike, ground_truth_of
 from fctl_napari.api.maps import Map
 from fctl_napari.api.progress import Shown, progress_bar
@@ -175,8 +176,8 @@ def evaluate(
     ground_truth: GroundTruthLike,
     *,
     region: AnyWindow | None = None,
-    mapping: Path | str | None = None,
-    boundary_px: Count | None = BOUNDARY_PX,
+    mapping: SourcePath | None = None,
+    boundary_px: Annotated[Count, LITERAL] | None = BOUNDARY_PX,
     progress: Shown = True,
 ) -> Figures:
     """Compare a map with its ground truth.
@@ -236,7 +237,7 @@ def errors(
     region: AnyWindow | None = None,
     by: Literal["size", "confidence", "class"] = "size",
     measure: Literal["confidence", "entropy", "margin"] = "confidence",
-    mapping: Path | str | None = None,
+    mapping: SourcePath | None = None,
     progress: Shown = True,
 ) -> Errors:
     """Find the connected regions of a prediction's errors, or, without a ground truth, of its doubts.

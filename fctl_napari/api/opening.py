@@ -10,11 +10,11 @@ from pydantic import SkipValidation
 
 from fctl_napari.api.arrays import pyramid_of
 from fctl_napari.api.checked import checked
+from fctl_napari.api.forms import AnyBands, OutPath, Text, ValueRange
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import write_sample
@@ -28,9 +28,9 @@ ImageLike = Annotated[Image | str | Path | Any, SkipValidation]
 def open(
     source: ImageLike,
     *,
-    value_range: tuple[float, float] | None = None,
-    bands: Bands | None = None,
-    name: str | None = None,
+    value_range: ValueRange | None = None,
+    bands: AnyBands | None = None,
+    name: Text | None = None,
 ) -> Image | Map | Corrections:
     """Open an image, a map or corrections, lazily.
 
@@ -97,7 +97,7 @@ def _kind(folder: Path) -> str | None:
 
 
 @checked
-def sample(folder: Path | str) -> Image:
+def sample(folder: OutPath) -> Image:
     """Write the sample scene into a folder, unless it is there, and open it.
 
     It is the Earth at 15 px per degree, 5400 x 1770 px, with land cover as its ground truth: the label ``truth``.

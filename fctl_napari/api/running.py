@@ -9,6 +9,8 @@ from pathlib import Path
 from fctl_napari.api.image import Image
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.exceptions import Cancelled
+from fctl_napari.imagery.array_copy import ArrayCopy, array_token, copy_of_array, is_lazy
+from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.convert import convert
 from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 
@@ -17,6 +19,7 @@ LOOK_SECONDS = 0.1
 
 _engines: dict[str | None, Engine] = {}
 _live: dict[Path, Callable[[], None]] = {}
+_copies: dict[Path, ArrayCopy] = {}
 _lock = threading.Lock()
 
 
@@ -118,7 +121,8 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
 def stored(image: Image, out: Path) -> str:
     """Return the path of an image that the worker can open.
 
-    An array is written beside the result first, unless that has been done.
+    An array in memory is written beside the result first, unless that has been done. A copy of a lazy one is begun
+    there, which is filled where it is read, as long as this process lives.
 
     Parameters
     ----------
@@ -139,5 +143,10 @@ def stored(image: Image, out: Path) -> str:
     """
     if image.path is not None:
         return image.path
-    copy = out.with_name(f"{out.name.removesuffix('.ome.zarr')}.image.ome.zarr")
-    return str(convert(image.pyramid, copy))
+    path = out.with_name(f"{out.name.removesuffix('.ome.zarr')}.image.ome.zarr")
+    array = image.pyramid.levels[0].array
+    if not is_lazy(array):
+        return str(convert(image.pyramid, path))
+    source = with_chunk_cache(image.pyramid)
+    _copies[path] = copy_of_array(source, path, array_token(array))
+    return str(path)

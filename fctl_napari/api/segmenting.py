@@ -6,13 +6,13 @@ from pathlib import Path
 
 from fctl_napari.api.checked import AnyWindow, checked
 from fctl_napari.api.checkpoints import CheckpointLike, load_checkpoint
+from fctl_napari.api.forms import AnyBands, Number, OutPath, Text, ValueRange
 from fctl_napari.api.locations import result_path
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown
 from fctl_napari.api.running import run, stored
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.inference.network_image import check_image_options
 from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, MERGE, PRECISION, Merge
@@ -24,19 +24,19 @@ from fctl_napari.segmentation.store.result_paths import own_path
 def segment(
     image: ImageLike,
     checkpoint: CheckpointLike = "earth",
-    out: Path | str | None = None,
+    out: OutPath | None = None,
     *,
     region: AnyWindow | None = None,
     maps: bool = False,
     merge: Merge = MERGE.default,
-    value_range: tuple[float, float] | None = None,
-    bands: Bands | None = None,
+    value_range: ValueRange | None = None,
+    bands: AnyBands | None = None,
     device: str = DEVICE.default,
     precision: str = PRECISION.default,
     engine: str = ENGINE.default,
-    batch: int | None = None,
+    batch: Number | None = None,
     fresh: bool = False,
-    scheduler: str | None = None,
+    scheduler: Text | None = None,
     progress: Shown = True,
 ) -> Map:
     """Segment an image tile by tile in a worker process.
@@ -127,14 +127,14 @@ def segment(
 def refine(
     source: Map | Path | str,
     refiner: CheckpointLike,
-    out: Path | str,
+    out: OutPath,
     *,
     region: AnyWindow | None = None,
     device: str = DEVICE.default,
     precision: str = PRECISION.default,
-    batch: int | None = None,
+    batch: Number | None = None,
     fresh: bool = False,
-    scheduler: str | None = None,
+    scheduler: Text | None = None,
     progress: Shown = True,
 ) -> Map:
     """Refine a map by its image, tile by tile, with overlaps averaged.

@@ -50,16 +50,15 @@ class SelectedRegion:
         ndarray of bool [y, x]
             True at px of the region.
         """
-        from skimage.measure import label
+        from skimage.segmentation import flood
 
         y0, x0 = self.window[:2]
         same = self.segmentation.labels.read(self.window) == self.region.predicted + 1
         if self.ground_truth is not None and self.region.ground_truth is not None:
             scored = scored_classes(self.segmentation, self.ground_truth)
             same &= scored[self.ground_truth.read(self.window)] == self.region.ground_truth
-        parts = label(same, connectivity=1)
-        y, x = self.region.point
-        whole = parts == parts[y - y0, x - x0] if same[y - y0, x - x0] else np.zeros_like(same)
+        seed = self.region.point[0] - y0, self.region.point[1] - x0
+        whole = flood(same, seed, connectivity=1) if same[seed] else np.zeros_like(same)
         grid = np.zeros(Window(*window).shape, bool)
         common = Window(*window).intersect(self.window)
         if not common.empty:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fctl_napari.progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    from fctl_napari.imagery.level import Level
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.windows import IntWindow
 
@@ -43,8 +44,8 @@ STRIP_BYTES = 2**26
 """Approximate amount that is read at once of a whole image, bytes."""
 
 
-_known: WeakKeyDictionary[Pyramid, str] = WeakKeyDictionary()
-# An image is opened once, and its fingerprint is used often.
+_known: WeakKeyDictionary[Level, str] = WeakKeyDictionary()
+# By level 0, which images in other bands share. An image is opened once, and its fingerprint is used often.
 
 
 def fingerprint(pyramid: Pyramid) -> str:
@@ -70,10 +71,23 @@ def fingerprint(pyramid: Pyramid) -> str:
     InputError
         The image is damaged in a sampled block.
     """
-    known = _known.get(pyramid)
+    known = _known.get(pyramid.levels[0])
     if known is None:
-        known = _known[pyramid] = _sample(pyramid)
+        known = _known[pyramid.levels[0]] = _sample(pyramid)
     return known
+
+
+def share_fingerprint(pyramid: Pyramid, copied: Pyramid) -> None:
+    """Note that an image is a copy of another one, so that it is not read for its fingerprint.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The copy.
+    copied : Pyramid
+        The image that it holds the px of.
+    """
+    _known[pyramid.levels[0]] = fingerprint(copied)
 
 
 def _sample(pyramid: Pyramid) -> str:

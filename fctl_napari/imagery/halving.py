@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.imagery.level import Level, StoredArray
+from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, differs, stored_value, tolerance
 from fctl_napari.windows import IntWindow
 
 STRIP_BYTES = 2**25
 """Approximate amount that is halved at once, bytes."""
+
+BLOCK = 512
+"""Side of the blocks of a level that are computed at once, px, unless the chunks below are larger."""
 
 NAPARI_COARSEST = 1024
 """Levels are added until the longer side is at most this, px, since napari reads the coarsest level whole."""
@@ -182,14 +185,14 @@ def halve_mask(block: NDArray[Any], window: IntWindow | None = None) -> NDArray[
 
 
 class HalvedArray:
-    """An array [y, x, c] halved, computed when it is first read and kept in memory.
+    """An array [y, x, c] halved, of which each block is computed when it is first read and kept in memory.
 
     It is safe to read from several threads.
 
     Parameters
     ----------
-    parent : StoredArray
-        Array [y, x, c] to halve.
+    parent : Level
+        Level to halve.
     reduce : callable, optional
         Function of a block and its window that halves it. The default is the mean.
 
@@ -201,16 +204,19 @@ class HalvedArray:
         Data type of the parent.
     """
 
-    def __init__(self, parent: StoredArray, reduce: Reduce | None = None) -> None:
+    def __init__(self, parent: Level, reduce: Reduce | None = None) -> None:
         self.shape: tuple[int, ...] = halved_shape(parent.shape)
         self.dtype: np.dtype[Any] = parent.dtype
-        self._parent: StoredArray | None = parent
+        self._parent: Level | None = parent
         self._reduce: Reduce = reduce or halving(None, np.dtype(np.uint8), parent.shape[2])
+        self._block = _block_shape(parent)
+        rows, columns = (-(-size // side) for size, side in zip(self.shape, self._block, strict=False))
+        self._missing: NDArray[np.bool_] = np.ones((rows, columns), bool)
         self._data: NDArray[Any] | None = None
         self._lock = threading.Lock()
 
     def __getitem__(self, key: Any, /) -> Any:
-        """Read a part. The first call computes the whole array.
+        """Read a part, after computing the blocks of it that are new.
 
         Parameters
         ----------
@@ -223,26 +229,49 @@ class HalvedArray:
             Values of the part.
         """
         with self._lock:
-            if self._data is None:
-                self._data = self._halve()
-                self._parent = None
+            if self._parent is not None:
+                self._compute(self._parent, key if isinstance(key, tuple) else (key,))
             data = self._data
+        assert data is not None
         return data[key]
 
-    def _halve(self) -> NDArray[Any]:
-        assert self._parent is not None
-        data = np.empty(self.shape, self.dtype.newbyteorder("="))
-        # By strips of rows, since the parent may be larger than memory.
-        width = self._parent.shape[1]
-        step = max(1, STRIP_BYTES // max(1, 2 * width * math.prod(self.shape[2:]) * self.dtype.itemsize))
-        for top in range(0, self.shape[0], step):
-            block = np.asarray(self._parent[2 * top : 2 * (top + step)])
-            data[top : top + step] = self._reduce(block, (2 * top, 0, 2 * top + block.shape[0], width))
-        return data
+    def _compute(self, parent: Level, key: tuple[Any, ...]) -> None:
+        """Compute the missing blocks of a part."""
+        if self._data is None:
+            self._data = np.empty(self.shape, self.dtype.newbyteorder("="))
+        parts = [part if isinstance(part, slice) else slice(None) for part in (*key, slice(None), slice(None))[:2]]
+        grid = []
+        for part, size, side in zip(parts, self.shape, self._block, strict=False):
+            start, stop, _ = part.indices(size)
+            grid.append(range(start // side, -(-stop // side)))
+        height, width = self._block
+        for row in grid[0]:
+            for column in grid[1]:
+                if not self._missing[row, column]:
+                    continue
+                y, x = row * height, column * width
+                window = (2 * y, 2 * x, min(2 * (y + height), parent.shape[0]), min(2 * (x + width), parent.shape[1]))
+                block = np.asarray(parent[window[0] : window[2], window[1] : window[3]])
+                self._data[y : y + height, x : x + width] = self._reduce(block, window)
+                self._missing[row, column] = False
+        if not self._missing.any():
+            self._parent = None
 
 
-def halved_levels(first: Level, validity: Validity | None = None) -> tuple[list[Level], Validity | None]:
-    """Add levels computed in memory, down to about 1000 px, each when it is first read.
+def _block_shape(parent: Level) -> tuple[int, int]:
+    """Return height and width of the blocks to halve: of whole chunks of the parent, about ``STRIP_BYTES`` at most."""
+    _, width, channels = parent.shape
+    rows, columns = (chunk if chunk % 2 else chunk // 2 for chunk in parent.chunks[:2])
+    columns *= max(1, BLOCK // columns)
+    row_bytes = 4 * min(columns, width) * channels * parent.dtype.itemsize
+    most = STRIP_BYTES // max(1, row_bytes)
+    return rows * max(1, min(BLOCK, most) // rows), columns
+
+
+def halved_levels(
+    first: Level, validity: Validity | None = None, own: Sequence[Level] = ()
+) -> tuple[list[Level], Validity | None]:
+    """Add levels computed in memory, down to about 1000 px, each block when it is first read.
 
     Parameters
     ----------
@@ -250,6 +279,8 @@ def halved_levels(first: Level, validity: Validity | None = None) -> tuple[list[
         The finest level.
     validity : Validity or None, optional
         Its validity.
+    own : sequence of Level, optional
+        Coarser levels that are there already. One that is as large as a level to be computed takes its place.
 
     Returns
     -------
@@ -260,10 +291,15 @@ def halved_levels(first: Level, validity: Validity | None = None) -> tuple[list[
     """
     levels = [first]
     masks = [] if validity is None else [validity.masks[0]]
+    by_shape = {level.shape: level for level in own if level.dtype == first.dtype}
     while max(levels[-1].shape[:2]) > NAPARI_COARSEST:
         finer, mask = levels[-1], masks[-1] if masks else None
-        levels.append(Level(HalvedArray(finer, halving(mask, finer.dtype, finer.shape[2]))))
-        if mask is not None:
+        height, width = halved_shape(finer.shape[:2])
+        coarser = by_shape.get((height, width, finer.shape[2]))
+        levels.append(coarser or Level(HalvedArray(finer, halving(mask, finer.dtype, finer.shape[2]))))
+        if isinstance(mask, StoredMask) and mask.level is finer and coarser is not None:  # alpha
+            masks.append(replace(mask, level=coarser, shape=(height, width)))
+        elif mask is not None:
             masks.append(halved_mask(mask))
     return levels, None if validity is None else Validity(tuple(masks), validity.source)
 

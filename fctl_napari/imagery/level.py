@@ -103,6 +103,11 @@ class Level:
         self.chunks: tuple[int, int, int] = chunks or self._stored_chunks()
 
     @property
+    def array(self) -> StoredArray:
+        """Array that it reads from."""
+        return self._array
+
+    @property
     def ndim(self) -> int:
         """Number of axes: 3."""
         return 3

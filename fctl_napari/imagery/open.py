@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from fctl_napari.cache.use import use
 from fctl_napari.exceptions import InputError
+from fctl_napari.imagery.array_copy import copy_at
 from fctl_napari.imagery.band_names import BandChoice, Bands, band_names_in, rgb_in
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.aux_xml import picture_validity
@@ -53,6 +54,7 @@ def open_image(
     *,
     value_range: tuple[float, float] | None = None,
     bands: Bands | None = None,
+    parts: bool = False,
 ) -> Pyramid:
     """Open an image as a lazy pyramid. The format is recognized by the content, not by the name.
 
@@ -69,6 +71,8 @@ def open_image(
     bands : Bands or None, optional
         Indices of the red, green and blue channels, from 0; or the names of all channels in their order, for a file
         that does not state them.
+    parts : bool, optional
+        If True, the copy of an array is opened of which only parts are there, as ``open_omezarr`` does.
 
     Returns
     -------
@@ -82,12 +86,17 @@ def open_image(
         cannot be reached.
     """
     names, in_use = band_names_in(bands), use(path)
-    opened = _open(path, value_range, rgb_in(bands) if names is None else None)
+    opened = _open(path, value_range, rgb_in(bands) if names is None else None, parts)
     opened.use = in_use
     return opened if names is None else opened.with_band_names(names)
 
 
-def _open(path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+def _open(
+    path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None, parts: bool
+) -> Pyramid:
+    copied = copy_at(path)
+    if copied is not None:
+        return copied.open(value_range=value_range, bands=bands)
     path, number = split_number(path)
     path = asset_location(path)
     shown: dict[str, Any] = {"value_range": value_range, "bands": bands}
@@ -99,7 +108,7 @@ def _open(path: Path | str, value_range: tuple[float, float] | None, bands: tupl
     if path.is_dir() and not ngff.is_zarr(path) and is_dicom_slide(path):
         return _open_slide(path, read_dicom(path, number), shown)
     if path.is_dir() or zip_file(path) is not None:
-        return open_omezarr(path, number, value_range=value_range, bands=bands)
+        return open_omezarr(path, number, value_range=value_range, bands=bands, parts=parts)
     magic = read_magic(path)
     if path.suffix.lower() in OPENSLIDE_SUFFIXES:
         return _open_slide(path, read_openslide(path, number), shown)

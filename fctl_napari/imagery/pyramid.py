@@ -491,14 +491,9 @@ class Pyramid:
         ValueError
             The window or the size is empty.
         """
-        y0, x0, y1, x1 = window
-        if y1 <= y0 or x1 <= x0 or size < 1:
-            raise ValueError(f"window {window} or size {size} is empty")
-        level = 0 if exact else self._level_for((y1 - y0) / size, (x1 - x0) / size)
-        fy, fx = self.factors[level]
-        window = (y0 / fy, x0 / fx, y1 / fy, x1 / fx)
+        level, window = self._on_level(window, size, exact)
         # A crop of whole px around the window. The window itself is then Pillow's box in it.
-        outer = (math.floor(window[0]), math.floor(window[1]), math.ceil(window[2]), math.ceil(window[3]))
+        outer = _around(window)
         box = (window[1] - outer[1], window[0] - outer[0], window[3] - outer[1], window[2] - outer[0])
         height, width = outer[2] - outer[0], outer[3] - outer[1]
         if height * width > (EXACT_PX if exact else STRIP_PX):
@@ -510,6 +505,42 @@ class Pyramid:
             return resize_box(colors, box, size)
         return resize_box(_with_opacity(colors, valid), box, size, opacity=True)
 
+    def resized_from(self, window: FloatWindow, size: int, *, exact: bool = False) -> tuple[int, IntWindow]:
+        """Return what :meth:`read_resized` reads.
+
+        Parameters
+        ----------
+        window : FloatWindow
+            As for :meth:`read_resized`.
+        size : int
+            As for :meth:`read_resized`.
+        exact : bool, optional
+            As for :meth:`read_resized`.
+
+        Returns
+        -------
+        level : int
+            Index of the level.
+        window : IntWindow
+            (y0, x0, y1, x1), px of the level. It may reach outside.
+
+        Raises
+        ------
+        ValueError
+            The window or the size is empty.
+        """
+        level, on_level = self._on_level(window, size, exact)
+        return level, _around(on_level)
+
+    def _on_level(self, window: FloatWindow, size: int, exact: bool) -> tuple[int, FloatWindow]:
+        """Return the level that is resampled to a size, and the window in its px."""
+        y0, x0, y1, x1 = window
+        if y1 <= y0 or x1 <= x0 or size < 1:
+            raise ValueError(f"window {window} or size {size} is empty")
+        level = 0 if exact else self._level_for((y1 - y0) / size, (x1 - x0) / size)
+        fy, fx = self.factors[level]
+        return level, (y0 / fy, x0 / fx, y1 / fy, x1 / fx)
+
     def _level_for(self, step_y: float, step_x: float) -> int:
         """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""
         tolerance = 1 + 1e-3  # a level of 2701 px has factor 1.9996 or 2.0004, depending on who wrote it
@@ -519,6 +550,11 @@ class Pyramid:
     def _strip_rows(self, level: int, width: int) -> int:
         chunk = self.levels[level].chunks[0]
         return chunk * max(1, round(STRIP_PX / (width * chunk)))
+
+
+def _around(window: FloatWindow) -> IntWindow:
+    """Return the window of whole px around another one."""
+    return math.floor(window[0]), math.floor(window[1]), math.ceil(window[2]), math.ceil(window[3])
 
 
 def _with_opacity(colors: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.halving import HalvedArray, halve, halved_levels
 from fctl_napari.imagery.level import Level
 
@@ -98,20 +99,37 @@ def test_halving_is_the_mean_of_what_is_there(block: np.ndarray) -> None:
             assert int(result[y, x, c]) == (2 * sum(map(int, quad)) + len(quad)) // (2 * len(quad))
 
 
-def test_levels_in_memory_are_computed_when_read() -> None:
+@pytest.mark.parametrize("chunk", [300, 333])
+def test_blocks_of_levels_in_memory_are_computed_when_read(chunk: int) -> None:
     reads = []
 
     class Counted:
-        shape, dtype = (1500, 1100, 1), np.dtype(np.uint8)
+        shape, dtype, chunks = (2100, 1300, 1), np.dtype(np.uint8), (chunk, chunk, 1)
 
         def __getitem__(self, key: Any) -> np.ndarray:
             reads.append(key)
             return np.full(self.shape, 7, np.uint8)[key]
 
     levels, _ = halved_levels(Level(Counted()))
-    assert [level.shape for level in levels] == [(1500, 1100, 1), (750, 550, 1)]
+    assert [level.shape for level in levels] == [(2100, 1300, 1), (1050, 650, 1), (525, 325, 1)]
     assert not reads
-    assert (levels[1][...] == 7).all()
-    assert levels[1][0, 0, 0] == 7
+    assert (levels[1][1030:, 640:] == 7).all()
     assert len(reads) == 1
-    assert HalvedArray(np.zeros((3, 3, 1), np.uint8))[...].shape == (2, 2, 1)
+    assert (levels[2][...] == 7).all()
+    assert (levels[1][...] == 7).all()
+    starts = {(key[0].start, key[1].start) for key in reads}
+    assert len(reads) == len(starts) > 1  # each once
+    assert not any(y % chunk or x % chunk for y, x in starts)  # of whole chunks
+    assert HalvedArray(Level(np.zeros((3, 3, 1), np.uint8)))[...].shape == (2, 2, 1)
+
+
+def test_levels_that_are_there_are_used_where_they_fit() -> None:
+    rng, shapes = np.random.default_rng(0), ((4101, 900, 3), (2050, 450, 3), (1026, 225, 3))
+    first, half, quarter = (rng.integers(0, 255, shape, np.uint8) for shape in shapes)
+    found = pyramid_from_array(first, coarser=[half, quarter])
+    assert [level.shape[0] for level in found.levels] == [4101, 2051, 1026, 513]
+    assert np.array_equal(found.levels[1][...], halve(first))  # one of 2050 rows is no half of 4101
+    assert np.array_equal(found.levels[2][...], quarter)
+    assert np.array_equal(found.levels[3][...], halve(quarter))
+    assert found.native_levels == 1
+    assert pyramid_from_array(first, coarser=[halve(first), quarter]).native_levels == 3

@@ -23,6 +23,9 @@ from fctl_napari.imagery.pyramid import Georeference, Pyramid
 OURS = "fctl"
 """Group attribute under which this project keeps metadata that NGFF does not define."""
 
+ARRAY = "array"
+"""Key of our attributes that says which array is being copied, part by part (see ``ArrayCopy``)."""
+
 
 def open_omezarr(
     path: Path | str,
@@ -30,6 +33,7 @@ def open_omezarr(
     *,
     value_range: tuple[float, float] | None = None,
     bands: tuple[int, int, int] | None = None,
+    parts: bool = False,
 ) -> Pyramid:
     """Open an OME-Zarr image.
 
@@ -44,6 +48,8 @@ def open_omezarr(
     bands : tuple of 3 int or None, optional
         See :class:`~fctl_napari.imagery.pyramid.Pyramid`. The default is what :func:`~.convert.convert` stored, or what
         the names or colors of the channels say.
+    parts : bool, optional
+        If True, the copy of an array is opened of which only parts are there. Px of others read as 0.
 
     Returns
     -------
@@ -69,7 +75,9 @@ def open_omezarr(
     ours = ours if isinstance(ours, dict) else {}
     if ngff.is_label_image(group):
         raise InputError(f"{path}: is a label image; give the image that it belongs to.")
-    if ours.get("complete") is False:
+    if ours.get("complete") is False and not (parts and ARRAY in ours):
+        if ARRAY in ours:
+            raise InputError(f"{path}: holds only parts of an array; open the array again, or segment all of it.")
         raise InputError(f"{path}: is a conversion that was not finished; convert the image again to resume.")
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:

@@ -87,7 +87,7 @@ class FinetuneRunner(QObject):
         """Write the image to disk if it has no file."""
         if self._over or self._file is not None:
             return
-        self._file = OnDisk(self._image, "fine-tuning", self)
+        self._file = OnDisk(self._image, "fine-tuning", self, whole=True)
         self._file.waiting.connect(self.waiting)
         self._file.failed.connect(lambda error: self._end(FinetuneEvent("failed", error=error)))
         self._file.ready.connect(self._file_ready)

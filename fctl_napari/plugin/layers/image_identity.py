@@ -9,8 +9,9 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.exceptions import FctlError
-from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.plugin.common.background import Job
+from fctl_napari.plugin.layers.array_image import array_image, lazy_layer
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import known_as
@@ -85,11 +86,13 @@ class ImageIdentities(QObject):
     def _start(self, image: Image) -> None:
         """Compute the fingerprints of a layer in a thread."""
         source = image_source(image)
-        array = None if source is not None else image.data[0] if image.multiscale else image.data
+        lazy = source is None and lazy_layer(image)
 
         def work(_progress: Progress) -> frozenset[str]:
             try:
-                return known_as(source.open() if source is not None else pyramid_from_array(array, name=image.name))
+                opened = array_image(image) if source is None else source.open()
+                # Fingerprints of versions before 0.2 would take all px of an array.
+                return frozenset([fingerprint(opened)]) if lazy else known_as(opened)
             except FctlError:
                 return frozenset()  # the error is reported where the image is read
 

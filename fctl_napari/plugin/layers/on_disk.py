@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import array_path
 from fctl_napari.cache.entries import cache_path
-from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.pyramid_size import most_bytes
+from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import say
+from fctl_napari.plugin.layers.array_image import array_image, copied_source, is_copied, layer_levels, lazy_layer
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
+from fctl_napari.progress import Progress
 from fctl_napari.words import size_of
 
 
@@ -30,6 +33,8 @@ class OnDisk(QObject):
         Name for people of the work that begins when it is ready: ``"the run"``.
     parent : QObject or None, optional
         Qt parent.
+    whole : bool, optional
+        If True, the work reads the file elsewhere than by runs and explanations, so that all of it has to be there.
 
     Attributes
     ----------
@@ -45,11 +50,13 @@ class OnDisk(QObject):
     ready = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, layer: Image, then: str, parent: QObject | None = None) -> None:
+    def __init__(self, layer: Image, then: str, parent: QObject | None = None, *, whole: bool = False) -> None:
         super().__init__(parent)
         self._layer = layer
         self._then = then
-        self._job: PyramidJob | None = None
+        self._whole = whole
+        self._job: Job | None = None
+        self._own = False
 
     @property
     def waits(self) -> bool:
@@ -63,9 +70,9 @@ class OnDisk(QObject):
         """
         source = image_source(self._layer)
         if source is None:
-            self._save()
+            (self._copy if lazy_layer(self._layer) else self._save)()
         elif source.job is not None:
-            self._wait_for(source.job, source)
+            self._wait_for(source.job, lambda _path: source)
             say(f"{self._layer.name}: {self._then} starts when its pyramid is ready.")
         else:
             self.ready.emit(source)
@@ -75,55 +82,76 @@ class OnDisk(QObject):
 
         Neither ``ready`` nor ``failed`` follows.
         """
-        if self._job is not None and self._job.for_run:
+        if self._job is not None and self._own:
             self._job.cancel()
         self._job = None
 
-    def _save(self) -> None:
-        """Save a layer that is no file as an OME-Zarr in the cache folder."""
+    def _value_range(self) -> tuple[float, float] | None:
+        """Return the values of the layer that are black and white. None for uint8."""
         layer = self._layer
-        array = layer.data[0] if layer.multiscale else layer.data
-        value_range: tuple[float, float] | None = None
-        if np.dtype(array.dtype) != np.uint8:
-            # Black and white on the screen become black and white for the network.
-            most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-            low, high = (0, most) if layer.rgb else layer.contrast_limits
-            value_range = float(low), float(high)
+        dtype = np.dtype(layer.dtype)
+        if dtype == np.uint8:
+            return None
+        # Black and white on the screen become black and white for the network.
+        most = 1 if dtype.kind == "f" else np.iinfo(dtype).max
+        low, high = (0, most) if layer.rgb else layer.contrast_limits
+        return float(low), float(high)
+
+    def _copy(self) -> None:
+        """Begin the copy of a lazy layer in the cache folder, or finish it if all of it is needed."""
+        value_range = self._value_range()
+        if not is_copied(self._layer):
+            say(
+                f"{self._layer.name}: is no file; the parts that are needed are copied into the cache folder "
+                f"({cache_path()}), where the worker reads them."
+            )
+
+        def work(progress: Progress) -> ImageSource:
+            source, copy = copied_source(self._layer, value_range)
+            if self._whole:
+                copy.finish(progress)
+            return source
+
+        job = Job(work, label=f"saving {self._layer.name}" if self._whole else None)
+        self._own = True
+        self._wait_for(job, lambda source: source)
+        job.start()
+
+    def _save(self) -> None:
+        """Save a layer in memory as an OME-Zarr in the cache folder."""
+        layer, value_range = self._layer, self._value_range()
 
         def make_source() -> tuple[Any, Path]:
+            array = layer_levels(layer)[0]
             out = array_path(array, layer.name)  # named after the content, so a complete one is this array
-            if is_complete(out):
-                return None, out
-            alpha = layer.rgb and array.shape[-1] == 4
-            return pyramid_from_array(array, name=layer.name, value_range=value_range, alpha=alpha), out
+            return (None if is_complete(out) else array_image(layer).with_display(value_range, None)), out
 
+        array = layer_levels(layer)[0]
         size = size_of(most_bytes(array.shape, array.dtype))
         say(
             f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it (at most "
             f"{size} in {cache_path()})."
         )
-        job = PyramidJob(make_source, f"saving {layer.name}", for_run=True)
-        self._wait_for(job, None, value_range)
+        job = PyramidJob(make_source, f"saving {layer.name}")
+        self._own = True
+        self._wait_for(job, lambda path: ImageSource(path, path, value_range))
         job.start()
 
-    def _wait_for(
-        self, job: PyramidJob, source: ImageSource | None, value_range: tuple[float, float] | None = None
-    ) -> None:
-        """Wait for a pyramid, of a given source or of an array that is saved."""
+    def _wait_for(self, job: Job, source_of: Callable[[Any], ImageSource]) -> None:
+        """Wait for a job, from whose result the source follows."""
         self._job = job
-        self.waiting.emit("Waiting for the image's pyramid…")
+        self.waiting.emit("Waiting for the image's pyramid…" if isinstance(job, PyramidJob) else "Reading the image…")
 
-        def go(path: str) -> None:
+        def go(result: Any) -> None:
             if self._job is job:
                 self._job = None
-                self.ready.emit(source or ImageSource(path, path, value_range))
+                self.ready.emit(source_of(result))
 
         def stop(error: BaseException) -> None:
             if self._job is job:
                 self._job = None
-                self.failed.emit(
-                    error if job.for_run else None
-                )  # errors of other jobs are reported where the image is shown
+                # errors of other jobs are reported where the image is shown
+                self.failed.emit(error if self._own else None)
 
         job.finished.connect(go)
         job.failed.connect(stop)

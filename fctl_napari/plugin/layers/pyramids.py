@@ -18,7 +18,8 @@ from fctl_napari.cache.limit import make_room
 from fctl_napari.cache.use import Use, use
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.convert import convert, source_file
+from fctl_napari.imagery.conversion import source_file
+from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.pyramid_size import estimated_bytes, most_bytes
@@ -221,8 +222,6 @@ class PyramidJob(Job):
         Text of the bar.
     preview : ndarray or None, optional
         Preview to fill first, from the image's level 0.
-    for_run : bool, optional
-        If True, the pyramid is made only because a run needs it, and the job ends when that is cancelled.
 
     Attributes
     ----------
@@ -238,10 +237,8 @@ class PyramidJob(Job):
         label: str,
         *,
         preview: np.ndarray | None = None,
-        for_run: bool = False,
     ) -> None:
         super().__init__(self._convert, label=label)
-        self.for_run = for_run
         self._make_source = make_source
         self._preview = preview
         self._next_draw = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import context_window
 from fctl_napari.segmentation.inference.network_image import network_image
-from fctl_napari.windows import FloatWindow
+from fctl_napari.windows import FloatWindow, IntWindow
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,33 @@ def read_stream(pyramid: Pyramid, window: FloatWindow, size: int, *, exact: bool
     """
     pixels = pyramid.read_resized(window, size, exact=exact)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def read_windows(
+    pyramid: Pyramid, window: FloatWindow, config: FCtLConfig, *, exact: bool = False
+) -> Iterator[tuple[int, IntWindow]]:
+    """Yield what is read of an image for a tile and its contexts.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    window : FloatWindow
+        Window of the tile, full-resolution px.
+    config : FCtLConfig
+        Settings of the network.
+    exact : bool, optional
+        If True, contexts are resampled from full resolution.
+
+    Yields
+    ------
+    level : int
+        Index of the level.
+    window : IntWindow
+        Window in its px. It may reach outside.
+    """
+    for stream in stream_windows(window, config, pyramid.shape).values():
+        yield pyramid.resized_from(stream, config.tile_size, exact=exact)
 
 
 def read_inputs(pyramid: Pyramid, window: FloatWindow, config: FCtLConfig, *, exact: bool = False) -> TileInputs:

@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.exceptions import FctlError
@@ -25,6 +26,8 @@ from fctl_napari.windows import IntWindow
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+    Filling = concurrent.futures.Future[None]
 
 POLL_SECONDS = 0.05
 """Longest time until a cancel is noticed, s."""
@@ -94,6 +97,8 @@ class Driver:
         Called with each event of the run.
     empty : set of Cell, optional
         Cells of these that hold no data, as far as that is known.
+    fill : callable or None, optional
+        Called in a thread with each task before a worker gets it. It makes what the task reads of the image.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Driver:
         views: queue.SimpleQueue[IntWindow | None],
         report: Callable[[RunProgress], None],
         empty: Collection[Cell] = (),
+        fill: Callable[[Task], None] | None = None,
     ) -> None:
         self._workers = workers
         self._store = store
@@ -120,12 +126,14 @@ class Driver:
         self._report = report
         self._empty = len(empty)
         self._empty_left = set(empty)
+        self._fill = fill
+        self._filler = ThreadPoolExecutor(1, "fctl-fill-tasks")
         self._device: str | None = None
         self._memory: int | None = None
         self._live = isinstance(plan, LivePlan)
         self._pace = Pace(LIVE_TASK_SECONDS if self._live else TASK_SECONDS)
-        self._under_way: dict[Future[Any], Task] = {}
-        self._completed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._under_way: dict[Future[Any] | Filling, Task] = {}
+        self._completed: queue.SimpleQueue[Future[Any] | Filling] = queue.SimpleQueue()
         self._written: list[Cell] = []
         self._flush_seconds = FLUSH_SECONDS
         self._flushed = float("-inf")
@@ -191,7 +199,7 @@ class Driver:
                     if not self._live:
                         break
                     self._pace.pause()
-                self._collect(POLL_SECONDS)
+                self._collect(client, POLL_SECONDS)
                 if time.monotonic() - self._flushed > self._flush_seconds or not self._under_way:
                     self._flush()
         except Stopped:
@@ -199,6 +207,8 @@ class Driver:
         except BaseException:
             self._take_in(STOP_SECONDS)
             raise
+        finally:
+            self._filler.shutdown(wait=False, cancel_futures=True)
         shutil.rmtree(self._store.scratch, ignore_errors=True)
 
     def _look(self) -> None:
@@ -241,13 +251,23 @@ class Driver:
             task = self._plan.next(self._pace.tiles_per_task())
             if task is None:
                 break
-            future = client.submit(
-                guarded, compute, self._job, task, pure=False, priority=LIVE_PRIORITY if self._live else 0
-            )
-            self._pace.begin()
-            self._under_way[future] = task
-            future.add_done_callback(self._completed.put)
+            if self._fill is None:
+                self._submit(client, task)
+            else:
+                self._wait_for(self._filler.submit(self._fill, task), task)
         return bool(self._under_way)
+
+    def _submit(self, client: Client, task: Task) -> None:
+        """Hand a task to the workers."""
+        self._wait_for(
+            client.submit(guarded, compute, self._job, task, pure=False, priority=LIVE_PRIORITY if self._live else 0),
+            task,
+        )
+        self._pace.begin()
+
+    def _wait_for(self, future: Future[Any] | Filling, task: Task) -> None:
+        self._under_way[future] = task
+        future.add_done_callback(self._completed.put)
 
     def _watch_workers(self) -> None:
         """Count the workers from time to time.
@@ -268,12 +288,17 @@ class Driver:
         elif now - self._seen > DESERTED_SECONDS:
             raise FctlError("all workers are gone and none came back; run again to resume.")
 
-    def _collect(self, timeout: float) -> None:
-        """Record the completed tasks, waiting for the first of them."""
+    def _collect(self, client: Client | None, timeout: float) -> None:
+        """Record the completed tasks, waiting for the first of them. Hand on what was filled, unless the run ends."""
         with contextlib.suppress(queue.Empty):
             future = self._completed.get(timeout=timeout)
             while True:
-                if self._under_way.pop(future, None) is not None:
+                task = self._under_way.pop(future, None)
+                if isinstance(future, concurrent.futures.Future):
+                    future.result()
+                    if client is not None and task is not None:
+                        self._submit(client, task)
+                elif task is not None:
                     outcome = result_of(future, DIED)
                     assert isinstance(outcome, Outcome)
                     self._pace.add(outcome.run, outcome.seconds)
@@ -313,7 +338,7 @@ class Driver:
         try:
             while self._under_way and time.monotonic() < end:
                 with contextlib.suppress(Exception):
-                    self._collect(POLL_SECONDS)
+                    self._collect(None, POLL_SECONDS)
         finally:
             self._flush_quietly()
             if not self._under_way:

@@ -11,18 +11,22 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fctl_napari.exceptions import FctlError, InputError
+from fctl_napari.imagery.array_copy import ArrayCopy, copy_at
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.network_image import check_units, network_image
+from fctl_napari.segmentation.inference.tile_cutting import read_windows
 from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
 from fctl_napari.segmentation.jobs.explain_client import ask
@@ -43,7 +47,7 @@ from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
 from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, cells_of, default_overlap
 from fctl_napari.segmentation.tiling.live_plan import LivePlan
 from fctl_napari.segmentation.tiling.merge import saved_tiles
-from fctl_napari.segmentation.tiling.plan import CropPlan, Plan
+from fctl_napari.segmentation.tiling.plan import CropPlan, Plan, Task
 from fctl_napari.segmentation.tiling.progress import RunProgress
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
 from fctl_napari.windows import IntWindow, require_region
@@ -89,6 +93,7 @@ class Run:
         self._opened: OpenedStore | None = None
         self._begun = False  # the first tile may be under way
         self._source = ""
+        self._copy: ArrayCopy | None = None
         self._state: tuple[int, int] | None = None
         self._stop = threading.Event()
         self._views: queue.SimpleQueue[IntWindow | None] = queue.SimpleQueue()
@@ -154,6 +159,9 @@ class Run:
                 driver = self._begin(leaving)
                 self._report(driver.progress("starting"))
                 driver.run()
+                if self._copy is not None and self._copy.read:
+                    with contextlib.suppress(FctlError):  # the result is there, and the array too
+                        self._copy.finish()
                 self._check_image()
                 leaving.close()  # once "done" is reported, the next run on this store may start
                 self._end(driver.progress("done"))
@@ -212,6 +220,7 @@ class Run:
         self._source, self._state = source, None if is_url(source) else _state(source)
         image = open_image(source, value_range=request.value_range, bands=request.bands)
         image = network_image(image, card.config)
+        self._copy = copy_at(source)
         check_units(image, card.config)
         tile_size = card.config.tile_size
         overlap = default_overlap(tile_size) if request.overlap is None else request.overlap
@@ -288,8 +297,27 @@ class Run:
         else:
             plan = CropPlan(grid, missing)
         total, done = int(np.count_nonzero(wanted)), int(np.count_nonzero(wanted & finished))
-        empty = cells_without_data(image, grid, cells_of(missing))
-        return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report, empty)
+        empty = cells_without_data(image, grid, cells_of(missing)) if self._copy is None else set()
+        looks = self._stop, self._views, self._report, empty
+        fill = None if self._copy is None else partial(_fill, self._copy, image, grid, card.config, exact, self._stop)
+        return Driver(self._workers, store, job, plan, done, total, *looks, fill)
+
+
+def _fill(
+    copied: ArrayCopy,
+    image: Pyramid,
+    grid: Grid,
+    config: FCtLConfig,
+    exact: bool,
+    stop: threading.Event,
+    task: Task,
+) -> None:
+    """Write what a task reads of an array into its copy, unless the run was cancelled."""
+    parts = [part for tile in task.tiles for part in read_windows(image, grid.window(tile.cell), config, exact=exact)]
+    for level, window in [*parts, *((0, grid.core(cell)) for cell in task.merges)]:
+        if stop.is_set():
+            return
+        copied.fill(window, level)
 
 
 def _bands(request: SegmentationRequest, image: Pyramid) -> list[int | str] | None:

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.exceptions import FctlError
+from fctl_napari.imagery.array_copy import copy_at
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.imagery.open import open_image
+from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.segmentation.inference.network_image import network_image
+from fctl_napari.segmentation.inference.tile_cutting import read_windows
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
-from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation, owning_tile
 from fctl_napari.segmentation.jobs.loaded_networks import Network
 from fctl_napari.segmentation.jobs.worker import explain, guarded
 
@@ -104,6 +108,7 @@ def _answer(
     network = network_of(request, threads)
     if not is_url(request.image):
         request = replace(request, image=str(Path(request.image).absolute()))
+    _fill(request)
     client = workers.client()
     if future.cancelled():
         raise concurrent.futures.CancelledError
@@ -121,3 +126,15 @@ def _answer(
     answer = result_of(task, DIED)
     assert isinstance(answer, TileExplanation)
     return answer
+
+
+def _fill(request: ExplainRequest) -> None:
+    """Write the tile of a request and its contexts into the copy of an array, if its image is one."""
+    copied = copy_at(request.image)
+    if copied is None:
+        return
+    config = read_card(resolve_checkpoint(request.checkpoint)).config
+    image = network_image(open_image(request.image, value_range=request.value_range, bands=request.bands), config)
+    grid, cell = owning_tile(request, config.tile_size, image.shape)
+    for level, window in read_windows(image, grid.window(cell), config, exact=request.exact_contexts):
+        copied.fill(window, level)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fctl_napari.exceptions import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.explain import AttentionMaps, Explanation
@@ -20,8 +20,14 @@ from fctl_napari.segmentation.inference.explaining_predictor import EncodedTile,
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
-from fctl_napari.segmentation.jobs.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
-from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
+from fctl_napari.segmentation.jobs.explanation import (
+    ContextMaps,
+    Enhancement,
+    ExplainRequest,
+    Map,
+    TileExplanation,
+    owning_tile,
+)
 from fctl_napari.windows import IntWindow
 
 KEPT_VARIANTS = 4
@@ -72,9 +78,7 @@ class Explainer:
         config = self.predictor.config
         network_image(image, config)  # refuses an image that it cannot read
         request.without.check(config)
-        overlap = default_overlap(config.tile_size) if request.overlap is None else request.overlap
-        grid = TileGrid(image.shape, config.tile_size, overlap)
-        cell = _owner(grid, image, request)
+        grid, cell = owning_tile(request, config.tile_size, image.shape)
         tile = self._at(image, grid.window(cell))
         whole = self._explain(request, tile, WHOLE, grid.core(cell), begun)
         if not whole.contexts and request.channel is not None:
@@ -172,18 +176,6 @@ class _Tile:
         explanation = self._predictor.explain(self.encoded, without)
         tiles = classify_tiles(explanation.logits[None])
         return _Decoded(explanation, _array(tiles.probabilities[0]), tiles.labels()[0].cpu().numpy())
-
-
-def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:
-    """Return the cell that owns the pixel."""
-    y, x = request.pixel
-    height, width = image.shape
-    if not (0 <= y < height and 0 <= x < width):
-        raise InputError(
-            f"{request.image}: pixel ({y:g}, {x:g}) (y, x) lies outside its {height} x {width} px (height x width); "
-            "choose one inside."
-        )
-    return math.floor(y) // grid.step, math.floor(x) // grid.step
 
 
 def _weight(weights: Tensor, channel: int | None) -> Map:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
+from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
 from fctl_napari.windows import FloatWindow, IntWindow
 
 Map = NDArray[np.float32]
@@ -59,6 +61,43 @@ class ExplainRequest:
     bands: Bands | None = None
     channel: int | None = None
     without: Without = WHOLE
+
+
+def owning_tile(request: ExplainRequest, tile_size: int, shape: tuple[int, int]) -> tuple[TileGrid, Cell]:
+    """Return the tile that owns the pixel of a request.
+
+    Parameters
+    ----------
+    request : ExplainRequest
+        The request.
+    tile_size : int
+        Side of a tile, px.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+
+    Returns
+    -------
+    grid : TileGrid
+        Tiles of the image.
+    cell : Cell
+        Cell of the tile.
+
+    Raises
+    ------
+    InputError
+        The pixel lies outside the image.
+    ConfigError
+        The overlap does not fit.
+    """
+    grid = TileGrid(shape, tile_size, default_overlap(tile_size) if request.overlap is None else request.overlap)
+    y, x = request.pixel
+    height, width = shape
+    if not (0 <= y < height and 0 <= x < width):
+        raise InputError(
+            f"{request.image}: pixel ({y:g}, {x:g}) (y, x) lies outside its {height} x {width} px (height x width); "
+            "choose one inside."
+        )
+    return grid, (math.floor(y) // grid.step, math.floor(x) // grid.step)
 
 
 @dataclass(frozen=True)

@@ -300,4 +300,5 @@ def _open_image(image: str, value_range: tuple[float, float] | None, bands: Band
     # A file that was rewritten meanwhile is another image.
     modified = os.stat(image).st_mtime_ns if os.path.exists(image) else None
     key = (image, modified, value_range, bands)
-    return _images.get(key, lambda: open_image(image, value_range=value_range, bands=bands))
+    # Of an array's copy the parts are there that are read here: whoever sends a task has filled them.
+    return _images.get(key, lambda: open_image(image, value_range=value_range, bands=bands, parts=True))
