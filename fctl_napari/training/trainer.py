@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from fctl_napari.training.distributed import Group
 from fctl_napari.training.domain_facts import confidence_on, measure_domain
 from fctl_napari.training.epochs import counted
 from fctl_napari.training.losses import focal_loss
-from fctl_napari.training.optimizer import freeze, make_optimizer
+from fctl_napari.training.optimizer import freeze, make_optimizer, norms_to_train, train_norms
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.scene_identity import scene_fingerprint
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
@@ -87,6 +87,8 @@ class Trainer:
         True if forward passes run in bf16 autocast.
     started : tuple of str
         Sentences on what was taken from which checkpoint.
+    live_norms : list of str
+        Names of the batch norms that follow the batches.
     step : int
         Number of finished steps.
     seconds : float
@@ -149,12 +151,21 @@ class Trainer:
         self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
         self.started: tuple[str, ...] = ()
+        given: Collection[str] = () if state is None else state["model"]
         if self.group.first and state is None:
-            self.started = start(self.model, config, self.data_folder, self.table.names)
+            self.started, given = start(self.model, config, self.data_folder, self.table.names)
         self.model.to(self.device)
         if self.bf16:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, config)
+        live = norms_to_train(self.model, config, given)  # of earlier versions, whose states do not name them, as well
+        self.live_norms = self.group.broadcast(live if state is None else state.get("live_norms", live))
+        train_norms(self.model, self.live_norms)
+        if config.run.gradient_checkpointing and any(name.startswith("encoders.") for name in self.live_norms):
+            raise ConfigError(
+                "run.gradient_checkpointing: batch norms of an encoder that starts at random would count each batch "
+                "twice; give encoder_weights or init_from, or do without gradient_checkpointing."
+            )
         for encoder in self.model.encoders.values():
             encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
         self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
@@ -205,6 +216,7 @@ class Trainer:
                 "best_state": self.best_state,
                 **({} if self.by_miou else {"headline": True}),
                 "started": list(self.started),
+                "live_norms": self.live_norms,
                 "finished": finished,
             }
             save_state(self.out, self.config, state)

@@ -14,6 +14,7 @@ SETS = {"deepglobe": {"medium": 1524, "large": 2448}, "inria": {"medium": 1016, 
 """Table 4, px."""
 
 
+@pytest.mark.filterwarnings("ignore:ALE's windows")
 @pytest.mark.parametrize("data", SETS)
 def test_there_is_a_recipe_for_every_preset_with_the_papers_settings(data):
     presets = [name for name in PRESETS if name != "refiner"]  # it mends masks of another network
@@ -24,6 +25,10 @@ def test_there_is_a_recipe_for_every_preset_with_the_papers_settings(data):
         assert (config.learning_rate, config.poly_power, config.epochs) == (5e-5, 0.9, 50)
         assert (config.batch * config.accumulate, config.loss, config.focal_gamma) == (6, "focal", 3)
         network = config.network_config(7)
+        with torch.device("meta"):
+            model = make_network(network)
+        if any(isinstance(m, torch.nn.BatchNorm2d) for m in model.decoder.modules()) or name == "unet":
+            assert config.batch == 6, "new norms follow a real batch"
         if name.startswith("fctl_"):
             scales = {c.name: c.scale for c in network.outer_contexts}
             sides = {k: 2448 if v == "global" else v * 508 for k, v in scales.items()}

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.encoders.base import Encoder, Features
 
 BLOCKS = (3, 4, 6, 3)
@@ -28,13 +29,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         after = inner * EXPANSION
         self.conv1 = nn.Conv2d(before, inner, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner)
+        self.bn1 = BatchNorm(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=dilation, dilation=dilation, bias=False)
-        self.bn2 = nn.BatchNorm2d(inner)
+        self.bn2 = BatchNorm(inner)
         self.conv3 = nn.Conv2d(inner, after, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(after)
+        self.bn3 = BatchNorm(after)
         self.downsample = (
-            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), BatchNorm(after))
             if stride > 1 or before != after
             else nn.Identity()
         )
@@ -77,11 +78,12 @@ class ResNet50(Encoder):
     """
 
     first_weight: ClassVar[str] = "conv1.weight"
+    published: str = "resnet50-0676ba61.pth (torchvision)"
 
     def __init__(self, output_stride: int = 32, in_channels: int = 3) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = BatchNorm(64)
         self.channels = {}
         self.stages: list[tuple[str, int]] = []
         before, stride, dilation = 64, 4, 1
