@@ -167,6 +167,8 @@ class FCtLConfig(BaseModel):
     bands : tuple of Band
         Bands of the input, found in an image by their names. Without any the input is red, green and blue as they are
         shown.
+    multi_grid : bool
+        If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -202,17 +204,20 @@ class FCtLConfig(BaseModel):
     normalization: Literal["encoder", "unit"] = "encoder"
     finest_skip: Literal[8, 4, 2] = 8
     bands: tuple[Band, ...] = ()
+    multi_grid: bool = False
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out bands where there are none, so that what earlier versions stored still compares equal."""
-        return {key: value for key, value in dump(self).items() if value or key != "bands"}
+        """Leave out unset options of later versions, so that what earlier ones stored still compares equal."""
+        return {key: value for key, value in dump(self).items() if value or key not in ("bands", "multi_grid")}
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:
         repeated = [name for name in self.band_names if self.band_names.count(name) > 1]
         if self.bands and repeated:
             raise ValueError(f"each band may stand once, got {repeated[0]!r} twice")
+        if self.multi_grid and self.architecture != "deeplabv3plus":
+            raise ValueError(f"multi_grid is an option of deeplabv3plus, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
             raise ValueError("a refiner takes red, green and blue; leave out bands")
         fitting = ENCODERS[self.architecture]

@@ -78,7 +78,7 @@ def train_norms(model: nn.Module, names: Collection[str]) -> None:
             module.train(name in names)
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: TrainConfig, heads: nn.Module | None = None) -> torch.optim.Optimizer:
     """Make Adam for the weights that are not frozen: encoders, gates and the rest have learning rates of their own.
 
     Parameters
@@ -87,6 +87,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         The network.
     config : TrainConfig
         The settings.
+    heads : nn.Module or None, optional
+        Heads that are trained beside it.
 
     Returns
     -------
@@ -98,6 +100,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         if parameter.requires_grad:
             kind = "encoder" if name.startswith("encoders.") else "rest"
             groups["gate" if name.rsplit(".", 1)[-1] in GATES else kind].append(parameter)
+    if heads is not None:
+        groups["rest"] += heads.parameters()
     factors = {"encoder": config.encoder_factor, "gate": config.gate_factor, "rest": 1.0}
     return torch.optim.Adam(
         [

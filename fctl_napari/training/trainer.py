@@ -21,11 +21,13 @@ from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import output_error
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.config import GLOBAL_VIEW
 from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.training.augment import Batch, collate
+from fctl_napari.training.auxiliary_losses import auxiliary_losses
 from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler, open_scenes
@@ -87,6 +89,8 @@ class Trainer:
         True if forward passes run in bf16 autocast.
     started : tuple of str
         Sentences on what was taken from which checkpoint.
+    auxiliary : AuxiliaryLosses or None
+        Heads that are trained beside the network and left out of the checkpoint.
     live_norms : list of str
         Names of the batch norms that follow the batches.
     step : int
@@ -158,6 +162,10 @@ class Trainer:
         if self.bf16:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, config)
+        before = state is not None and "auxiliary" not in state  # a run of an earlier version, without such heads
+        self.auxiliary = None if self.group.broadcast(before) else auxiliary_losses(self.model)
+        if self.auxiliary is not None:
+            self.auxiliary.to(self.device)
         live = norms_to_train(self.model, config, given)  # of earlier versions, whose states do not name them, as well
         self.live_norms = self.group.broadcast(live if state is None else state.get("live_norms", live))
         train_norms(self.model, self.live_norms)
@@ -172,13 +180,13 @@ class Trainer:
         for warning in unlearnable(self.sampler, self.table.names):
             warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
-        self.optimizer = make_optimizer(self.model, config)
+        self.optimizer = make_optimizer(self.model, config, self.auxiliary)
         self.step = 0
         self.seconds = 0.0
         self.best, self.by_miou = -1.0, False
         self.best_state: dict[str, Tensor] | None = None
         self._resume(self.group.broadcast(state))
-        self.group.spread(self.model.state_dict().values())
+        self.group.spread([*self.model.state_dict().values(), *self._auxiliary_state().values()])
         self._log_file: RunLog | None = None
 
     # -- start -----------------------------------------------------------------------------------------------------
@@ -187,6 +195,9 @@ class Trainer:
         """List the statistics of batch norms that follow the batches."""
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
         return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
+
+    def _auxiliary_state(self) -> dict[str, Tensor]:
+        return {} if self.auxiliary is None else self.auxiliary.state_dict()
 
     def _class_weights(self) -> Tensor | None:
         if self.config.class_weights == "none":
@@ -199,6 +210,8 @@ class Trainer:
         if state is None:
             return
         self.model.load_state_dict(state["model"])
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state["auxiliary"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.best_state = state["best_state"]
@@ -217,6 +230,7 @@ class Trainer:
                 **({} if self.by_miou else {"headline": True}),
                 "started": list(self.started),
                 "live_norms": self.live_norms,
+                "auxiliary": self._auxiliary_state(),
                 "finished": finished,
             }
             save_state(self.out, self.config, state)
@@ -298,15 +312,30 @@ class Trainer:
             part = number - self.step * config.accumulate
             torch.manual_seed(1_000_003 * config.seed + self.step + part * PART_SEEDS)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = self._forward(batch)
-            gamma = config.focal_gamma if config.loss == "focal" else 0.0
-            loss = focal_loss(logits, batch.ground_truth.to(self.device), gamma, self.weights) / config.accumulate
+                loss = self._loss(batch) / config.accumulate
             loss.backward()
             total += float(loss.detach())
-        self.group.sum_gradients(self.model.parameters())
+        self.group.sum_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         self.optimizer.step()
         self.group.average(self._statistics())
         return float(self.group.sum(total)[0])
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Compute the loss of a batch, with the auxiliary ones of the network's paper."""
+        ground_truth = batch.ground_truth.to(self.device)
+        gamma = self.config.focal_gamma if self.config.loss == "focal" else 0.0
+
+        def criterion(logits: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, enabled=False):
+                return focal_loss(logits, ground_truth, gamma, self.weights)
+
+        if self.auxiliary is None:
+            return criterion(self._forward(batch))
+        with self.auxiliary.watched(self.model) as features:
+            loss = criterion(self._forward(batch))
+        whole = self.model.config.inference == "global"
+        rows = batch.indices[GLOBAL_VIEW.name].to(self.device) if whole else None
+        return loss + self.auxiliary(features, rows, criterion)
 
     def _forward(self, batch: Batch) -> Tensor:
         layout = torch.channels_last if self.bf16 else torch.contiguous_format

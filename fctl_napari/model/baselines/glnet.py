@@ -2,7 +2,7 @@
 
 GLNet shares features between its branches at every stage, in both directions. Here the global branch's last features
 are given to the local branch, and nothing goes back: that would need all tiles of an image before any of them is
-segmented. The branches' own losses and the regularization between them are left out as well.
+segmented. While it is trained, the branches have losses of their own, see ``training.auxiliary_losses``.
 """
 
 from __future__ import annotations

@@ -70,6 +70,8 @@ class ResNet50(Encoder):
         2017), with the same weights.
     in_channels : int, optional
         Number of bands of the input.
+    multi_grid : tuple of 3 int, optional
+        Multiples of the last stage's dilation, by block.
 
     Attributes
     ----------
@@ -80,7 +82,9 @@ class ResNet50(Encoder):
     first_weight: ClassVar[str] = "conv1.weight"
     published: str = "resnet50-0676ba61.pth (torchvision)"
 
-    def __init__(self, output_stride: int = 32, in_channels: int = 3) -> None:
+    def __init__(
+        self, output_stride: int = 32, in_channels: int = 3, multi_grid: tuple[int, int, int] | None = None
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
         self.bn1 = BatchNorm(64)
@@ -93,9 +97,13 @@ class ResNet50(Encoder):
             if step * stride > output_stride:
                 step, dilation = 1, dilation * 2
             stride *= step
-            blocks = [Bottleneck(before, inner, step, first)]
-            before = inner * EXPANSION
-            blocks += [Bottleneck(before, inner, 1, dilation) for _ in range(count - 1)]
+            dilations = [first] + (count - 1) * [dilation]
+            if multi_grid is not None and number == len(BLOCKS):
+                dilations = [factor * dilation for factor in multi_grid]
+            blocks = []
+            for position, one in enumerate(dilations):
+                blocks.append(Bottleneck(before, inner, 1 if position else step, one))
+                before = inner * EXPANSION
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             self.stages.append((f"layer{number}", stride))
             self.channels[stride] = before
