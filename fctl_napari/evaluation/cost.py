@@ -87,8 +87,7 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     Returns
     -------
     tuple of (Tensor, dict of str to Tensor, dict of str to Tensor)
-        Tile of uint8 [1, C, T, T], with a mask for a refiner, contexts of uint8 [1, C, T, T] and windows of float32
-        [1, 4] by name.
+        Tile and contexts of uint8 [1, C, T, T], with a mask for a refiner, and windows of float32 [1, 4] by name.
     """
     size = config.tile_size
     tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
@@ -98,7 +97,7 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     for context in config.outer_contexts:
         window = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
         windows[context.name] = torch.tensor([window], device=device)
-        contexts[context.name] = _noise(size, device, config.in_channels)
+        contexts[context.name] = _noise(size, device, channels)
     return _noise(size, device, channels), contexts, windows
 
 

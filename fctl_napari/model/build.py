@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.baselines.deeplab import deeplabv3plus
 from fctl_napari.model.baselines.glnet import GlobalLocal
 from fctl_napari.model.baselines.icnet import icnet
@@ -26,6 +27,7 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "segformer": segformer,
     "glnet": GlobalLocal,
     "refiner": Refiner,
+    "cascadepsp": CascadePSP,
 }
 
 

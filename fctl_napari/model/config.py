@@ -18,7 +18,7 @@ from fctl_napari.exceptions import ConfigError
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
-    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner"
+    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner", "cascadepsp"
 ]
 EncoderName = Literal["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "resnet50", "vgg16_bn", "unet"]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
@@ -33,6 +33,7 @@ ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "segformer": ("mit_b0", "mit_b2", "mit_b5"),
     "glnet": ("resnet50",),
     "refiner": ("unet",),
+    "cascadepsp": ("resnet50",),
 }
 """Encoders of each architecture, its own first."""
 
@@ -106,7 +107,8 @@ class FCtLConfig(BaseModel):
     ----------
     architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
-        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` takes a mask beside the image and gives a finer one.
+        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` and ``cascadepsp`` take a mask beside the image
+        and give a finer one.
     inference : {"local", "global"}
         Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's
         size, of whose logits each tile takes its part ("global inference" of Table 1).
@@ -263,7 +265,7 @@ class FCtLConfig(BaseModel):
         return self
 
     def _check_baseline(self) -> FCtLConfig:
-        expected = (GLOBAL_VIEW,) if self.architecture == "glnet" else ()
+        expected = (GLOBAL_VIEW,) if self.architecture in ("glnet", "cascadepsp") else ()
         if self.lcf or self.ale != "none" or self.contexts != expected:
             raise ValueError(
                 f"{self.architecture} has no LCF, no ALE and "
@@ -289,7 +291,7 @@ class FCtLConfig(BaseModel):
     @property
     def refines(self) -> bool:
         """True if the network takes a mask beside the image."""
-        return self.architecture == "refiner"
+        return self.architecture in ("refiner", "cascadepsp")
 
     @property
     def outer_contexts(self) -> tuple[Context, ...]:
@@ -351,6 +353,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "segformer_b5": _baseline("segformer", "mit_b5"),
     "glnet": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,)},
     "refiner": _baseline("refiner") | {"tile_size": 256},
+    "cascadepsp": _baseline("cascadepsp") | {"contexts": (GLOBAL_VIEW,), "tile_size": 900},
 }
 """Named starting points; see ``preset``."""
 

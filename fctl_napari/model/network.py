@@ -230,7 +230,24 @@ class Network(nn.Module, ABC):
         """
         if not self._global:
             return self.logits(tile, contexts, windows, without, fusion)
-        whole = contexts[GLOBAL_VIEW.name].float()  # half precision would blur the positions
+        return self.part_of_image(contexts[GLOBAL_VIEW.name], windows)
+
+    def part_of_image(self, whole: Tensor, windows: dict[str, Tensor]) -> Tensor:
+        """Resample a map of the whole image to the pixels of tiles.
+
+        Parameters
+        ----------
+        whole : Tensor of float [B or 1, C, T, T]
+            Map with a value for each pixel of the image as the network sees it.
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) of ``"tile"`` and ``"large"``, image px, [B or 1, 4].
+
+        Returns
+        -------
+        Tensor of float32 [B, C, T, T]
+            The map in the tiles.
+        """
+        whole = whole.float()  # half precision would blur the positions
         pixels = FeatureGrid(self.config.tile_size, 1, 0.0, self.config.tile_size)
         matrices = interpolation_matrices(pixels, windows["tile"], pixels, windows[GLOBAL_VIEW.name])
         if whole.device.type == "meta":

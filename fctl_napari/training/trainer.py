@@ -19,6 +19,7 @@ from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import output_error
+from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.config import GLOBAL_VIEW
@@ -29,6 +30,7 @@ from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.auxiliary_losses import auxiliary_losses
 from fctl_napari.training.band_figures import with_band_figures
+from fctl_napari.training.cascade_losses import cascade_loss, learned_view
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler, open_scenes
 from fctl_napari.training.data_checks import can_validate, unlearnable
@@ -151,7 +153,7 @@ class Trainer:
         network = with_band_figures(
             config.network_config(len(self.table.scored)), self.scenes, None if parent is None else parent.config
         )
-        self.config = config = counted(config, self.scenes, network)
+        self.config = config = counted(config, self.scenes, learned_view(network))
         self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
         self.started: tuple[str, ...] = ()
@@ -176,7 +178,8 @@ class Trainer:
             )
         for encoder in self.model.encoders.values():
             encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
-        self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
+        seen = learned_view(network)
+        self.sampler = TileSampler(self.scenes, seen, config.augment, config.balanced_tiles, config.seed)
         for warning in unlearnable(self.sampler, self.table.names):
             warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
@@ -329,6 +332,8 @@ class Trainer:
             with torch.autocast(self.device.type, enabled=False):
                 return focal_loss(logits, ground_truth, gamma, self.weights)
 
+        if isinstance(self.model, CascadePSP):
+            return cascade_loss(self.model, batch.tile.to(self.device), ground_truth)
         if self.auxiliary is None:
             return criterion(self._forward(batch))
         with self.auxiliary.watched(self.model) as features:

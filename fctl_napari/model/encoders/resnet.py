@@ -141,8 +141,24 @@ class ResNet50(Encoder):
         Features
             Maps [B, C, h, w] by stride.
         """
+        return self.run_stages(self.stem(images), last_stride)
+
+    def run_stages(self, x: Tensor, last_stride: int) -> Features:
+        """Run the stages after the stem.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, 64, h, w]
+            Output of the stem.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         found: Features = {}
-        x = self.stem(images)
         for name, stride in self.stages:
             if stride > last_stride:
                 break

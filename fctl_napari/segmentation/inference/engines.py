@@ -14,6 +14,10 @@ SLOWER = ("vgg16",)
 """Encoders that torch runs faster: it leaves out the border of VGG16 that no image reaches."""
 
 
+VARYING = ("cascadepsp",)
+"""Networks that compute more or less as a tile has it, which torch alone can run."""
+
+
 def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineName:
     """Resolve the name of an engine.
 
@@ -49,6 +53,9 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
                 f"the engine openvino runs on the CPU, not on {device_type}; use torch, or --device cpu (in Python: "
                 'device="cpu").'
             )
+        if config.architecture in VARYING:
+            raise ConfigError(f"the engine openvino cannot run {config.architecture}; use torch.")
         return "openvino"
     fits = installed and device_type == "cpu" and config.encoder not in SLOWER and config.inference == "local"
+    fits = fits and config.architecture not in VARYING
     return "openvino" if engine == "auto" and fits else "torch"
