@@ -101,6 +101,33 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     return _noise(size, device, channels), contexts, windows
 
 
+def encode_contexts(model: Network, inputs: Inputs, names: Sequence[str], tiles: int = 1) -> dict[str, Tensor]:
+    """Encode contexts, and have a network that looks at all tiles of an image look at some.
+
+    Parameters
+    ----------
+    model : Network
+        The network.
+    inputs : tuple of (Tensor, dict of str to Tensor, dict of str to Tensor)
+        From ``random_inputs``.
+    names : sequence of str
+        Names of the contexts.
+    tiles : int, optional
+        Number of tiles that it looks at, all of them the one of the inputs.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Features by name.
+    """
+    tile, contexts, windows = inputs
+    encoded = {name: model.encode_context(name, contexts[name]) for name in names}
+    if model.gathers:
+        seen = tiles * [(tile, windows["tile"])]
+        encoded = {name: model.with_tiles(x, seen, windows[name]) for name, x in encoded.items()}
+    return encoded
+
+
 def _noise(size: int, device: torch.device | str, channels: int) -> Tensor:
     """Make an image of noise [1, channels, size, size], laid out as the predictor does it."""
     noise = torch.randint(0, 256, (1, channels, size, size), device=device, dtype=torch.uint8)
@@ -133,7 +160,9 @@ def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Paramete
     """
     with torch.device("meta"):
         model = make_network(config).eval()
-        model(*random_inputs(config, "meta")).sum().backward()
+        tile, contexts, windows = random_inputs(config, "meta")
+        encoded = encode_contexts(model, (tile, contexts, windows), list(contexts))
+        model.decode(model.encode_tile(tile), encoded, windows).sum().backward()
     live = {name: p for name, p in model.named_parameters() if p.grad is not None}
     return Parameters(
         sum(p.numel() for p in model.parameters()),
@@ -142,7 +171,9 @@ def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Paramete
     )
 
 
-def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bool = False) -> dict[str, int]:
+def count_flops(
+    config: FCtLConfig, *, savings: bool = True, shared_contexts: bool = False, tiles: int = 1
+) -> dict[str, int]:
     """Count the FLOPs of one tile by part.
 
     A multiplication and its addition are two FLOPs.
@@ -156,6 +187,8 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
     shared_contexts : bool, optional
         If True, leave out ``global`` contexts, whose features all tiles of an image share; with global inference all
         but the resampling of the image's logits.
+    tiles : int, optional
+        Number of tiles that a network looks at first which looks at all of an image.
 
     Returns
     -------
@@ -171,9 +204,7 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
         ready = {name: model.encode_context(name, images) for name, images in contexts.items()}
         model.encode_tile(tile)  # computes what is computed once per network
         with FlopCounterMode(display=False) as encoding:
-            for name, images in contexts.items():
-                if name not in shared:
-                    model.encode_context(name, images)
+            encode_contexts(model, (tile, contexts, windows), [name for name in contexts if name not in shared], tiles)
             features = model.encode_tile(tile)
         with FlopCounterMode(display=False) as decoding:
             model.decode(features, ready, windows)

@@ -169,6 +169,10 @@ class FCtLConfig(BaseModel):
     bands : tuple of Band
         Bands of the input, found in an image by their names. Without any the input is red, green and blue as they are
         shown.
+    sharing : {"last", "down", "both"}
+        Features that GLNet's branches share. ``last``: the image's last ones are given to the tile. ``down``: those of
+        every layer are. ``both``: those of all tiles are given back to the image as well, which takes a pass over them
+        before any is segmented.
     multi_grid : bool
         If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
     """
@@ -206,12 +210,14 @@ class FCtLConfig(BaseModel):
     normalization: Literal["encoder", "unit"] = "encoder"
     finest_skip: Literal[8, 4, 2] = 8
     bands: tuple[Band, ...] = ()
+    sharing: Literal["last", "down", "both"] = "last"
     multi_grid: bool = False
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out unset options of later versions, so that what earlier ones stored still compares equal."""
-        return {key: value for key, value in dump(self).items() if value or key not in ("bands", "multi_grid")}
+        unset: tuple[Any, ...] = ((), [], False, "last")
+        return {k: v for k, v in dump(self).items() if k not in ("bands", "sharing", "multi_grid") or v not in unset}
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:
@@ -220,6 +226,8 @@ class FCtLConfig(BaseModel):
             raise ValueError(f"each band may stand once, got {repeated[0]!r} twice")
         if self.multi_grid and self.architecture != "deeplabv3plus":
             raise ValueError(f"multi_grid is an option of deeplabv3plus, not of {self.architecture}; leave it out")
+        if self.sharing != "last" and self.architecture != "glnet":
+            raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
             raise ValueError("a refiner takes red, green and blue; leave out bands")
         fitting = ENCODERS[self.architecture]
@@ -352,6 +360,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "segformer_b2": _baseline("segformer", "mit_b2"),
     "segformer_b5": _baseline("segformer", "mit_b5"),
     "glnet": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,)},
+    "glnet_both": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,), "sharing": "both"},
     "refiner": _baseline("refiner") | {"tile_size": 256},
     "cascadepsp": _baseline("cascadepsp") | {"contexts": (GLOBAL_VIEW,), "tile_size": 900},
 }

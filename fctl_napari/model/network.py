@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +126,32 @@ class Network(nn.Module, ABC):
             Features of the context.
         """
         raise NotImplementedError(f"this network has no context {name}")
+
+    @property
+    def gathers(self) -> bool:
+        """True if features of the whole image depend on all of its tiles, see ``with_tiles``."""
+        return False
+
+    def with_tiles(self, context: Tensor, tiles: Iterable[tuple[Tensor, Tensor]], window: Tensor) -> Tensor:
+        """Give features of all tiles of an image to those of the whole image.
+
+        This is called only for networks that gather. The others do not override it.
+
+        Parameters
+        ----------
+        context : Tensor of float [1, ...]
+            From ``context_features``.
+        tiles : iterable of tuple of (Tensor, Tensor)
+            Images [n, C, T, T] of tiles that cover the image, and their windows (y0, x0, y1, x1), px, [n, 4].
+        window : Tensor of float [1, 4]
+            Window of the image, px.
+
+        Returns
+        -------
+        Tensor of float [1, ...]
+            Features of the same shape.
+        """
+        raise NotImplementedError("this network sees tiles one by one")
 
     def modules_before(self, name: str) -> list[nn.Module]:
         """List the modules between a stream's pixels and the output of ``encode_tile`` or ``encode_context``.

@@ -97,7 +97,8 @@ class GlobalLocalLosses(AuxiliaryLosses):
 
     def __init__(self, model: Network, channels: int, distance: float) -> None:
         own = nn.ModuleList(nn.Conv2d(channels, model.config.classes, 3, padding=1) for _ in range(2))
-        super().__init__(model, {"decoder.smooth": (own, 1.0)})
+        name = "decoder.smooth" if model.config.sharing == "last" else "decoder.score"
+        super().__init__(model, {name: (own, 1.0)})
         self.distance = distance
 
     def forward(self, features: Sequence[Tensor], rows: Tensor | None, criterion: Criterion) -> Tensor:

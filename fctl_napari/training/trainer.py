@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fctl_napari import __version__
@@ -27,6 +28,8 @@ from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.image_tiles import image_tiles
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.auxiliary_losses import auxiliary_losses
 from fctl_napari.training.band_figures import with_band_figures
@@ -301,7 +304,13 @@ class Trainer:
             self.config.augment,
             np.random.default_rng([self.config.seed, 3, number]),
             self.model.config.in_channels,
+            self._tiles_of if self.model.gathers else None,
         )
+
+    def _tiles_of(self, scene: int) -> Iterator[tuple[NDArray[np.uint8], IntWindow]]:
+        """Read all tiles of a scene."""
+        config = self.model.config
+        return image_tiles(network_image(self.scenes[scene].pyramid, config), config)
 
     def _train_step(self, batches: Iterator[tuple[int, Batch]]) -> float:
         config = self.config
@@ -344,12 +353,14 @@ class Trainer:
 
     def _forward(self, batch: Batch) -> Tensor:
         layout = torch.channels_last if self.bf16 else torch.contiguous_format
-        contexts = {
-            name: self.model.encode_context(name, images.to(self.device, memory_format=layout))[
-                batch.indices[name].to(self.device)
-            ]
-            for name, images in batch.contexts.items()
-        }
+        contexts = {}
+        for name, images in batch.contexts.items():
+            features = self.model.encode_context(name, images.to(self.device, memory_format=layout))
+            if batch.tiles:
+                rows = zip(features.split(1), batch.tiles, strict=True)
+                given = [self.model.with_tiles(x, t.on(self.device), t.whole.to(self.device)) for x, t in rows]
+                features = torch.cat(given)
+            contexts[name] = features[batch.indices[name].to(self.device)]
         windows = {name: window.to(self.device) for name, window in batch.windows.items()}
         tile = self.model.encode_tile(batch.tile.to(self.device, memory_format=layout))
         return self.model.decode(tile, contexts, windows)

@@ -14,10 +14,6 @@ SLOWER = ("vgg16",)
 """Encoders that torch runs faster: it leaves out the border of VGG16 that no image reaches."""
 
 
-VARYING = ("cascadepsp",)
-"""Networks that compute more or less as a tile has it, which torch alone can run."""
-
-
 def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineName:
     """Resolve the name of an engine.
 
@@ -53,9 +49,13 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
                 f"the engine openvino runs on the CPU, not on {device_type}; use torch, or --device cpu (in Python: "
                 'device="cpu").'
             )
-        if config.architecture in VARYING:
-            raise ConfigError(f"the engine openvino cannot run {config.architecture}; use torch.")
+        if _torch_alone(config):
+            raise ConfigError(f"the engine openvino cannot run {config.title}; use torch.")
         return "openvino"
     fits = installed and device_type == "cpu" and config.encoder not in SLOWER and config.inference == "local"
-    fits = fits and config.architecture not in VARYING
-    return "openvino" if engine == "auto" and fits else "torch"
+    return "openvino" if engine == "auto" and fits and not _torch_alone(config) else "torch"
+
+
+def _torch_alone(config: FCtLConfig) -> bool:
+    """Return whether only torch runs a network: one that computes more or less by tile, or looks at all tiles first."""
+    return config.architecture == "cascadepsp" or config.sharing == "both"
