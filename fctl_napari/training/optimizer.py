@@ -63,16 +63,28 @@ def norms_to_train(model: nn.Module, config: TrainConfig, given: Collection[str]
     ]
 
 
-def train_norms(model: nn.Module, names: Collection[str]) -> None:
+def train_norms(model: nn.Module, config: TrainConfig, names: Collection[str]) -> None:
     """Let the statistics of some batch norms follow the batches, and all others keep theirs.
 
     Parameters
     ----------
     model : nn.Module
         The network, in training mode.
+    config : TrainConfig
+        The settings: ``run.gradient_checkpointing`` counts.
     names : collection of str
         Names of the norms that follow the batches.
+
+    Raises
+    ------
+    ConfigError
+        Norms of an encoder would follow batches that are computed twice.
     """
+    if config.run.gradient_checkpointing and any(name.startswith("encoders.") for name in names):
+        raise ConfigError(
+            "run.gradient_checkpointing: batch norms of an encoder that starts at random would count each batch twice; "
+            "give encoder_weights or init_from, or do without gradient_checkpointing."
+        )
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             module.train(name in names)

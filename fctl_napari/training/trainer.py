@@ -20,10 +20,8 @@ from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import output_error
-from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
-from fctl_napari.model.config import GLOBAL_VIEW
 from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible
@@ -33,14 +31,14 @@ from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.auxiliary_losses import auxiliary_losses
 from fctl_napari.training.band_figures import with_band_figures
-from fctl_napari.training.cascade_losses import cascade_loss, learned_view
+from fctl_napari.training.batch_loss import batch_loss, forward_pass
+from fctl_napari.training.cascade_losses import learned_view
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler, open_scenes
 from fctl_napari.training.data_checks import can_validate, unlearnable
 from fctl_napari.training.distributed import Group
 from fctl_napari.training.domain_facts import confidence_on, measure_domain
 from fctl_napari.training.epochs import counted
-from fctl_napari.training.losses import focal_loss
 from fctl_napari.training.optimizer import freeze, make_optimizer, norms_to_train, train_norms
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.scene_identity import scene_fingerprint
@@ -173,12 +171,7 @@ class Trainer:
             self.auxiliary.to(self.device)
         live = norms_to_train(self.model, config, given)  # of earlier versions, whose states do not name them, as well
         self.live_norms = self.group.broadcast(live if state is None else state.get("live_norms", live))
-        train_norms(self.model, self.live_norms)
-        if config.run.gradient_checkpointing and any(name.startswith("encoders.") for name in self.live_norms):
-            raise ConfigError(
-                "run.gradient_checkpointing: batch norms of an encoder that starts at random would count each batch "
-                "twice; give encoder_weights or init_from, or do without gradient_checkpointing."
-            )
+        train_norms(self.model, config, self.live_norms)
         for encoder in self.model.encoders.values():
             encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
         seen = learned_view(network)
@@ -208,8 +201,7 @@ class Trainer:
     def _class_weights(self) -> Tensor | None:
         if self.config.class_weights == "none":
             return None
-        shares = np.maximum(self.sampler.class_shares(), 1e-4)
-        weights = 1 / np.sqrt(shares)
+        weights = 1 / np.sqrt(np.maximum(self.sampler.class_shares(), 1e-4))
         return torch.tensor(weights / weights.mean(), dtype=torch.float32, device=self.device)
 
     def _resume(self, state: dict[str, Any] | None) -> None:
@@ -333,37 +325,11 @@ class Trainer:
         return float(self.group.sum(total)[0])
 
     def _loss(self, batch: Batch) -> Tensor:
-        """Compute the loss of a batch, with the auxiliary ones of the network's paper."""
-        ground_truth = batch.ground_truth.to(self.device)
-        gamma = self.config.focal_gamma if self.config.loss == "focal" else 0.0
-
-        def criterion(logits: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, enabled=False):
-                return focal_loss(logits, ground_truth, gamma, self.weights)
-
-        if isinstance(self.model, CascadePSP):
-            return cascade_loss(self.model, batch.tile.to(self.device), ground_truth)
-        if self.auxiliary is None:
-            return criterion(self._forward(batch))
-        with self.auxiliary.watched(self.model) as features:
-            loss = criterion(self._forward(batch))
-        whole = self.model.config.inference == "global"
-        rows = batch.indices[GLOBAL_VIEW.name].to(self.device) if whole else None
-        return loss + self.auxiliary(features, rows, criterion)
+        return batch_loss(self.model, self.auxiliary, batch, self._forward, self.config, self.weights, self.device)
 
     def _forward(self, batch: Batch) -> Tensor:
         layout = torch.channels_last if self.bf16 else torch.contiguous_format
-        contexts = {}
-        for name, images in batch.contexts.items():
-            features = self.model.encode_context(name, images.to(self.device, memory_format=layout))
-            if batch.tiles:
-                rows = zip(features.split(1), batch.tiles, strict=True)
-                given = [self.model.with_tiles(x, t.on(self.device), t.whole.to(self.device)) for x, t in rows]
-                features = torch.cat(given)
-            contexts[name] = features[batch.indices[name].to(self.device)]
-        windows = {name: window.to(self.device) for name, window in batch.windows.items()}
-        tile = self.model.encode_tile(batch.tile.to(self.device, memory_format=layout))
-        return self.model.decode(tile, contexts, windows)
+        return forward_pass(self.model, batch, self.device, layout)
 
     # -- measure ---------------------------------------------------------------------------------------------------
 
