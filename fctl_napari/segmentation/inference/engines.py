@@ -57,5 +57,5 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
 
 
 def _torch_alone(config: FCtLConfig) -> bool:
-    """Return whether only torch runs a network: one that computes more or less by tile, or looks at all tiles first."""
-    return config.architecture == "cascadepsp" or config.sharing == "both"
+    """Return whether only torch runs a network: one that computes more or less by tile, or shares every layer."""
+    return config.architecture == "cascadepsp" or config.sharing != "last"
