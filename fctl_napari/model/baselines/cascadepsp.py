@@ -123,8 +123,7 @@ class Upsampling(nn.Module):
 def _pair(before: int, after: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (before, after):
-        layers += [BatchNorm(channels), nn.ReLU(inplace=channels == after), nn.Conv2d(channels, after, 3, padding=1)]
-    layers[1] = nn.ReLU()  # its input is used again
+        layers += [BatchNorm(channels), nn.ReLU(inplace=True), nn.Conv2d(channels, after, 3, padding=1)]
     return nn.Sequential(*layers)
 
 
