@@ -13,7 +13,7 @@ from fctl_napari.training.config import TrainConfig
 
 CLASSES = {"classes": [{"name": "dark", "color": (0, 0, 0)}, {"name": "bright", "color": (255, 255, 255)}]}
 NETWORK = {
-    "encoder": "mit_b0",  # layer norm: it learns from random weights, where frozen batch norm does not
+    "encoder": "mit_b0",
     "tile_size": 64,
     "width": 16,
     "contexts": [{"name": "local"}, {"name": "medium", "scale": 2.0}, {"name": "large", "scale": "global"}],

@@ -17,7 +17,7 @@ TABLE_1 = (
     *("unet", "icnet", "pspnet", "deeplabv3plus", "segnet", "fcn8s", "segformer_b2", "segformer_b5"),
     *("glnet", "refiner", "lcc_released", "fctl_vgg16", "fctl_mit_b2", "fctl_mit_b5"),
 )
-"""The networks of the paper's Table 1 that are here; the refiner stands for CascadePSP."""
+"""The networks of the paper's Table 1 that are here; the refiner stands for CascadePSP, which is slow without a GPU."""
 
 
 def add_commands(app: typer.Typer) -> None:

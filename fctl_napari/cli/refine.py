@@ -21,7 +21,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def refine(
     segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation; it stays as it is.")],
-    refiner: Annotated[Path, typer.Option(metavar="FILE", help="A checkpoint from `fctl train refiner`.")],
+    refiner: Annotated[
+        Path, typer.Option(metavar="FILE", help="From `fctl train refiner` or `fctl train cascadepsp`.")
+    ],
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="R.ome.zarr", help="Where the refined one is kept.")
     ],

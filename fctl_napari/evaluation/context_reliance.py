@@ -45,7 +45,8 @@ def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[FloatWi
     Returns
     -------
     float
-        Share of the pixels that hold data, 0..1; 0 for a network without contexts.
+        Share of the pixels that hold data, 0..1; 0 for a network without contexts. Of a network that looks at all tiles
+        of an image first, it is measured without that.
     """
     if model.config.inference == "global" or not model.config.outer_contexts or len(windows) < 2:
         return 0.0

@@ -87,8 +87,7 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     Returns
     -------
     tuple of (Tensor, dict of str to Tensor, dict of str to Tensor)
-        Tile of uint8 [1, C, T, T], with a mask for a refiner, contexts of uint8 [1, C, T, T] and windows of float32
-        [1, 4] by name.
+        Tile and contexts of uint8 [1, C, T, T], with a mask for a refiner, and windows of float32 [1, 4] by name.
     """
     size = config.tile_size
     tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
@@ -98,8 +97,35 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     for context in config.outer_contexts:
         window = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
         windows[context.name] = torch.tensor([window], device=device)
-        contexts[context.name] = _noise(size, device, config.in_channels)
+        contexts[context.name] = _noise(size, device, channels)
     return _noise(size, device, channels), contexts, windows
+
+
+def encode_contexts(model: Network, inputs: Inputs, names: Sequence[str], tiles: int = 1) -> dict[str, Tensor]:
+    """Encode contexts, and have a network that looks at all tiles of an image look at some.
+
+    Parameters
+    ----------
+    model : Network
+        The network.
+    inputs : tuple of (Tensor, dict of str to Tensor, dict of str to Tensor)
+        From ``random_inputs``.
+    names : sequence of str
+        Names of the contexts.
+    tiles : int, optional
+        Number of tiles that it looks at, all of them the one of the inputs.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Features by name.
+    """
+    tile, contexts, windows = inputs
+    encoded = {name: model.encode_context(name, contexts[name]) for name in names}
+    if model.gathers:
+        seen = tiles * [(tile, windows["tile"])]
+        encoded = {name: model.with_tiles(x, seen, windows[name]) for name, x in encoded.items()}
+    return encoded
 
 
 def _noise(size: int, device: torch.device | str, channels: int) -> Tensor:
@@ -134,7 +160,9 @@ def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Paramete
     """
     with torch.device("meta"):
         model = make_network(config).eval()
-        model(*random_inputs(config, "meta")).sum().backward()
+        tile, contexts, windows = random_inputs(config, "meta")
+        encoded = encode_contexts(model, (tile, contexts, windows), list(contexts))
+        model.decode(model.encode_tile(tile), encoded, windows).sum().backward()
     live = {name: p for name, p in model.named_parameters() if p.grad is not None}
     return Parameters(
         sum(p.numel() for p in model.parameters()),
@@ -143,7 +171,9 @@ def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Paramete
     )
 
 
-def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bool = False) -> dict[str, int]:
+def count_flops(
+    config: FCtLConfig, *, savings: bool = True, shared_contexts: bool = False, tiles: int = 1
+) -> dict[str, int]:
     """Count the FLOPs of one tile by part.
 
     A multiplication and its addition are two FLOPs.
@@ -157,6 +187,8 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
     shared_contexts : bool, optional
         If True, leave out ``global`` contexts, whose features all tiles of an image share; with global inference all
         but the resampling of the image's logits.
+    tiles : int, optional
+        Number of tiles that a network looks at first which looks at all of an image.
 
     Returns
     -------
@@ -172,9 +204,7 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
         ready = {name: model.encode_context(name, images) for name, images in contexts.items()}
         model.encode_tile(tile)  # computes what is computed once per network
         with FlopCounterMode(display=False) as encoding:
-            for name, images in contexts.items():
-                if name not in shared:
-                    model.encode_context(name, images)
+            encode_contexts(model, (tile, contexts, windows), [name for name in contexts if name not in shared], tiles)
             features = model.encode_tile(tile)
         with FlopCounterMode(display=False) as decoding:
             model.decode(features, ready, windows)

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
-from fctl_napari.evaluation.cost import count_flops, count_parameters, device_name, peak_memory, random_inputs
+from fctl_napari.evaluation.cost import (
+    count_flops,
+    count_parameters,
+    device_name,
+    encode_contexts,
+    peak_memory,
+    random_inputs,
+)
 from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.inference.device import numerics, store_for_inference
@@ -81,14 +88,17 @@ def image_cost(
     arithmetic = resolve_precision(precision, where.type)
     grid = TileGrid(image_shape, config.tile_size, default_overlap(config.tile_size))
     tiles = len(grid.tiles_over((0, 0, *image_shape)))
-    every, shared = (sum(count_flops(config, shared_contexts=own).values()) for own in (True, False))
     model = make_network(config).to(where).eval()
+    looks = tiles if model.gathers else 1
+    every = sum(count_flops(config, shared_contexts=True).values())
+    one, two = (sum(count_flops(config, tiles=n).values()) for n in (1, 2))
+    shared = one + (looks - 1) * (two - one)
     store_for_inference(model, arithmetic)
     tile, contexts, windows = random_inputs(config, where)
     once: set[str] = {context.name for context in config.outer_contexts if context.scale == "global"}
 
-    def encode(names: set[str]) -> dict[str, torch.Tensor]:
-        return {name: model.encode_context(name, contexts[name]) for name in names}
+    def encode(names: set[str], seen: int = 1) -> dict[str, torch.Tensor]:
+        return encode_contexts(model, (tile, contexts, windows), sorted(names), seen)
 
     def run(work: Callable[[], object]) -> float:
         begun = time.perf_counter()
@@ -109,6 +119,8 @@ def image_cost(
         model.decode(model.encode_tile(tile), ready | encode(set(contexts) - once), windows)
 
     seconds = tiles * median(one_tile) + (median(lambda: encode(once)) if once else 0.0)
+    if looks > 1:
+        seconds += (looks - 1) * max(0.0, median(lambda: encode(once, 2)) - median(lambda: encode(once)))
     peak = peak_memory(where, lambda: run(lambda: model(tile, contexts, windows)))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return ImageCost(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.feature_cache import Arrays, FeatureCache
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.finetuning.trainable_parameters import parameters_of
@@ -68,6 +69,11 @@ class TileNetwork:
         *,
         exact: bool = False,
     ) -> None:
+        if model.gathers:
+            raise ConfigError(
+                "this network looks at all tiles of an image before it segments one, which learning from corrections "
+                "does not; fine-tune another one."
+            )
         self.model = model.to(device).eval()
         self.device = device
         self.precision = precision

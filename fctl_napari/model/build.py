@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.baselines.deeplab import deeplabv3plus
-from fctl_napari.model.baselines.glnet import GlobalLocal
+from fctl_napari.model.baselines.glnet_sharing import glnet
 from fctl_napari.model.baselines.icnet import icnet
 from fctl_napari.model.baselines.pspnet import pspnet
 from fctl_napari.model.baselines.refiner import Refiner
@@ -24,8 +25,9 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "deeplabv3plus": deeplabv3plus,
     "icnet": icnet,
     "segformer": segformer,
-    "glnet": GlobalLocal,
+    "glnet": glnet,
     "refiner": Refiner,
+    "cascadepsp": CascadePSP,
 }
 
 

@@ -18,7 +18,7 @@ from fctl_napari.exceptions import ConfigError
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
-    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner"
+    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner", "cascadepsp"
 ]
 EncoderName = Literal[
     "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
@@ -35,6 +35,7 @@ ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "segformer": ("mit_b0", "mit_b2", "mit_b5"),
     "glnet": ("resnet50",),
     "refiner": ("unet",),
+    "cascadepsp": ("resnet50",),
 }
 """Encoders of each architecture, its own first."""
 
@@ -108,7 +109,8 @@ class FCtLConfig(BaseModel):
     ----------
     architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
-        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` takes a mask beside the image and gives a finer one.
+        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` and ``cascadepsp`` take a mask beside the image
+        and give a finer one.
     inference : {"local", "global"}
         Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's
         size, of whose logits each tile takes its part ("global inference" of Table 1).
@@ -173,6 +175,12 @@ class FCtLConfig(BaseModel):
     bands : tuple of Band
         Bands of the input, found in an image by their names. Without any the input is red, green and blue as they are
         shown.
+    sharing : {"last", "down", "both"}
+        Features that GLNet's branches share. ``last``: the image's last ones are given to the tile. ``down``: those of
+        every layer are. ``both``: those of all tiles are given back to the image as well, which takes a pass over them
+        before any is segmented.
+    multi_grid : bool
+        If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -209,18 +217,24 @@ class FCtLConfig(BaseModel):
     normalization: Literal["encoder", "unit"] = "encoder"
     finest_skip: Literal[8, 4, 2] = 8
     bands: tuple[Band, ...] = ()
+    sharing: Literal["last", "down", "both"] = "last"
+    multi_grid: bool = False
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out later fields that are as they were before, so that what earlier versions stored compares equal."""
-        as_before = [*(["bands"] if not self.bands else []), *(["gpe_unit"] if self.gpe_unit == "tile" else [])]
-        return {key: value for key, value in dump(self).items() if key not in as_before}
+        """Leave out unset options of later versions, so that what earlier ones stored still compares equal."""
+        unset = {"bands": ((), []), "sharing": ("last",), "multi_grid": (False,), "gpe_unit": ("tile",)}
+        return {key: value for key, value in dump(self).items() if value not in unset.get(key, ())}
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:
         repeated = [name for name in self.band_names if self.band_names.count(name) > 1]
         if self.bands and repeated:
             raise ValueError(f"each band may stand once, got {repeated[0]!r} twice")
+        if self.multi_grid and self.architecture != "deeplabv3plus":
+            raise ValueError(f"multi_grid is an option of deeplabv3plus, not of {self.architecture}; leave it out")
+        if self.sharing != "last" and self.architecture != "glnet":
+            raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
             raise ValueError("a refiner takes red, green and blue; leave out bands")
         fitting = ENCODERS[self.architecture]
@@ -266,7 +280,7 @@ class FCtLConfig(BaseModel):
         return self
 
     def _check_baseline(self) -> FCtLConfig:
-        expected = (GLOBAL_VIEW,) if self.architecture == "glnet" else ()
+        expected = (GLOBAL_VIEW,) if self.architecture in ("glnet", "cascadepsp") else ()
         if self.lcf or self.ale != "none" or self.contexts != expected:
             raise ValueError(
                 f"{self.architecture} has no LCF, no ALE and "
@@ -292,7 +306,7 @@ class FCtLConfig(BaseModel):
     @property
     def refines(self) -> bool:
         """True if the network takes a mask beside the image."""
-        return self.architecture == "refiner"
+        return self.architecture in ("refiner", "cascadepsp")
 
     @property
     def outer_contexts(self) -> tuple[Context, ...]:
@@ -353,7 +367,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "segformer_b2": _baseline("segformer", "mit_b2"),
     "segformer_b5": _baseline("segformer", "mit_b5"),
     "glnet": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,)},
+    "glnet_both": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,), "sharing": "both"},
     "refiner": _baseline("refiner") | {"tile_size": 256},
+    "cascadepsp": _baseline("cascadepsp") | {"contexts": (GLOBAL_VIEW,), "tile_size": 900},
 }
 """Named starting points; see ``preset``."""
 

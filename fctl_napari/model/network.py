@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -126,6 +127,32 @@ class Network(nn.Module, ABC):
         """
         raise NotImplementedError(f"this network has no context {name}")
 
+    @property
+    def gathers(self) -> bool:
+        """True if features of the whole image depend on all of its tiles, see ``with_tiles``."""
+        return False
+
+    def with_tiles(self, context: Tensor, tiles: Iterable[tuple[Tensor, Tensor]], window: Tensor) -> Tensor:
+        """Give features of all tiles of an image to those of the whole image.
+
+        This is called only for networks that gather. The others do not override it.
+
+        Parameters
+        ----------
+        context : Tensor of float [1, ...]
+            From ``context_features``.
+        tiles : iterable of tuple of (Tensor, Tensor)
+            Images [n, C, T, T] of tiles that cover the image, and their windows (y0, x0, y1, x1), px, [n, 4].
+        window : Tensor of float [1, 4]
+            Window of the image, px.
+
+        Returns
+        -------
+        Tensor of float [1, ...]
+            Features of the same shape.
+        """
+        raise NotImplementedError("this network sees tiles one by one")
+
     def modules_before(self, name: str) -> list[nn.Module]:
         """List the modules between a stream's pixels and the output of ``encode_tile`` or ``encode_context``.
 
@@ -230,7 +257,24 @@ class Network(nn.Module, ABC):
         """
         if not self._global:
             return self.logits(tile, contexts, windows, without, fusion)
-        whole = contexts[GLOBAL_VIEW.name].float()  # half precision would blur the positions
+        return self.part_of_image(contexts[GLOBAL_VIEW.name], windows)
+
+    def part_of_image(self, whole: Tensor, windows: dict[str, Tensor]) -> Tensor:
+        """Resample a map of the whole image to the pixels of tiles.
+
+        Parameters
+        ----------
+        whole : Tensor of float [B or 1, C, T, T]
+            Map with a value for each pixel of the image as the network sees it.
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) of ``"tile"`` and ``"large"``, image px, [B or 1, 4].
+
+        Returns
+        -------
+        Tensor of float32 [B, C, T, T]
+            The map in the tiles.
+        """
+        whole = whole.float()  # half precision would blur the positions
         pixels = FeatureGrid(self.config.tile_size, 1, 0.0, self.config.tile_size)
         matrices = interpolation_matrices(pixels, windows["tile"], pixels, windows[GLOBAL_VIEW.name])
         if whole.device.type == "meta":

@@ -110,6 +110,8 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     model, _ = load_checkpoint(checkpoint)
     if model.config.refines:
         raise ConfigError(f"{checkpoint}: refines masks, and only networks that segment images are exported to ONNX.")
+    if model.gathers:
+        raise ConfigError(f"{checkpoint}: looks at all tiles of an image first, and one tile is exported to ONNX.")
     if sum(p.numel() * 4 for p in model.parameters()) >= 2**31:
         raise OutputError(f"{out}: the network has over 2 GB of weights, more than one ONNX file holds.")
     network = TileNetwork(model).eval()

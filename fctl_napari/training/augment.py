@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.training.config import AugmentSettings
 from fctl_napari.training.data import Sample
+from fctl_napari.windows import IntWindow
 
 
 class Color:
@@ -87,6 +89,8 @@ class Batch:
         Windows (y0, x0, y1, x1) of ``"tile"`` and of each context, in level 0 px from the corner of the tile.
     ground_truth : Tensor of int64 [B, T, T]
         Class indices, ``IGNORE`` where there is none.
+    tiles : list of ImageTiles
+        For a network that looks at all tiles of an image, those of each of the distinct images.
     """
 
     tile: Tensor
@@ -94,9 +98,60 @@ class Batch:
     indices: dict[str, Tensor]
     windows: dict[str, Tensor]
     ground_truth: Tensor
+    tiles: list[ImageTiles] = field(default_factory=list)
 
 
-def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Generator, channels: int = 3) -> Batch:
+@dataclass
+class ImageTiles:
+    """All tiles of an image, turned and colored as its samples are.
+
+    Attributes
+    ----------
+    pixels : Tensor of uint8 [n, C, T, T]
+        Pixels, turned.
+    windows : Tensor of float64 [n, 4]
+        Windows (y0, x0, y1, x1) in the turned image, px.
+    whole : Tensor of float64 [1, 4]
+        Window of the image in the same px.
+    color : Color
+        Change of color.
+    """
+
+    pixels: Tensor
+    windows: Tensor
+    whole: Tensor
+    color: Color
+
+    def on(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Bring the tiles to a device, one by one.
+
+        Parameters
+        ----------
+        device : torch.device
+            The device.
+
+        Yields
+        ------
+        images : Tensor of float32 [1, C, T, T]
+            Values of the bands, 0..255.
+        windows : Tensor of float64 [1, 4]
+            Window of the tile.
+        """
+        for pixels, window in zip(self.pixels, self.windows, strict=True):
+            yield self.color(pixels[None].float(), 100.0).to(device), window[None].to(device)
+
+
+TilesOf = Callable[[int], Iterable[tuple[NDArray[np.uint8], IntWindow]]]
+"""Pixels [C, T, T] and windows of all tiles of a scene, by its index."""
+
+
+def collate(
+    samples: list[Sample],
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+    channels: int = 3,
+    tiles_of: TilesOf | None = None,
+) -> Batch:
     """Augment and stack samples.
 
     Tiles of one scene get the same turn and color, so that a shared (global) context stays shared. A context window
@@ -112,6 +167,8 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
         Random generator.
     channels : int, optional
         Number of bands. A further channel is a mask, whose values stay.
+    tiles_of : callable or None, optional
+        Reader of all tiles of a scene, for a network that looks at them.
 
     Returns
     -------
@@ -135,6 +192,7 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
     ground_truth = torch.stack(
         [torch.from_numpy(np.ascontiguousarray(turns[s.scene].pixels(s.ground_truth))).long() for s in samples]
     )
+    tiles: list[ImageTiles] = []
     contexts: dict[str, Tensor] = {}
     indices: dict[str, Tensor] = {}
     for name in samples[0].inputs.contexts:
@@ -146,6 +204,9 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
             if key not in seen:
                 seen[key] = len(images)
                 images.append(image(s, s.inputs.contexts[name]))
+                if tiles_of is not None:
+                    whole = s.inputs.windows[name]
+                    tiles.append(_turned_tiles(tiles_of(s.scene), whole, turns[s.scene], colors[s.scene]))
             order.append(seen[key])
         contexts[name] = torch.stack(images)
         indices[name] = torch.tensor(order)
@@ -153,7 +214,21 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
         name: torch.from_numpy(np.stack([_relative(turns[s.scene], s.inputs.windows, name) for s in samples])).float()
         for name in samples[0].inputs.windows
     }
-    return Batch(tile, contexts, indices, windows, ground_truth)
+    return Batch(tile, contexts, indices, windows, ground_truth, tiles)
+
+
+def _turned_tiles(
+    tiles: Iterable[tuple[NDArray[np.uint8], IntWindow]], whole: NDArray[np.float64], turn: Dihedral, color: Color
+) -> ImageTiles:
+    """Turn all tiles of an image."""
+    pixels, windows = zip(*tiles, strict=True)
+    turned = [turn.window(np.array(window, np.float64)) for window in (*windows, whole)]
+    return ImageTiles(
+        torch.from_numpy(np.stack([turn.pixels(one) for one in pixels])),
+        torch.from_numpy(np.stack(turned[:-1])),
+        torch.from_numpy(turned[-1])[None],
+        color,
+    )
 
 
 def _relative(turn: Dihedral, windows: dict[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:

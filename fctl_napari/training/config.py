@@ -246,9 +246,9 @@ class TrainConfig(_Settings):
         Parts of the network that keep their weights, by the start of their parameters' names
         (``encoders.medium``, ``encoders.tile.blocks.0.``).
     batch_norm : {"frozen", "trained"}
-        With ``frozen``, batch norms keep their statistics (for small batches of a network with published weights).
-        With ``trained``, they follow the batches, except those of frozen parts (encoders with random weights need it,
-        and a batch of two tiles or more).
+        With ``frozen``, batch norms keep statistics that came with weights (of ``encoder_weights`` or a checkpoint);
+        the others follow the batches, which should have several tiles. With ``trained``, all of them follow the
+        batches. Those of frozen parts always keep theirs.
     precision : {"auto", "fp32", "bf16"}
         ``bf16`` autocast or ``fp32``. With ``auto``, bf16 where the device is fast at it.
     validate_every : int

@@ -1,6 +1,8 @@
-"""Weights that are trained, and their optimizer."""
+"""Weights and batch norms that are trained, and their optimizer."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -12,14 +14,14 @@ GATES = ("gamma", "z", "v_pos")
 
 
 def freeze(model: nn.Module, config: TrainConfig) -> None:
-    """Freeze the weights of frozen parts, and the statistics of batch norms that do not follow the batches.
+    """Freeze the weights of frozen parts.
 
     Parameters
     ----------
     model : nn.Module
-        The network, in training mode.
+        The network.
     config : TrainConfig
-        The settings: ``frozen`` and ``batch_norm`` count.
+        The settings: ``frozen`` counts.
 
     Raises
     ------
@@ -32,12 +34,63 @@ def freeze(model: nn.Module, config: TrainConfig) -> None:
             raise ConfigError(f"frozen: nothing in the network starts with {prefix!r}; check the name.")
         for parameter in found:
             parameter.requires_grad_(False)
-    for module in model.modules():
+
+
+def norms_to_train(model: nn.Module, config: TrainConfig, given: Collection[str]) -> list[str]:
+    """Name the batch norms whose statistics are to follow the batches.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network, with its frozen parts.
+    config : TrainConfig
+        The settings: ``batch_norm`` counts.
+    given : collection of str
+        Names of the arrays that did not start at random.
+
+    Returns
+    -------
+    list of str
+        Names of the norms outside of frozen parts. With ``batch_norm = "frozen"`` only those whose statistics were not
+        given, as they start with the mean 0 and the variance 1, which no features have.
+    """
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        and module.weight.requires_grad
+        and (config.batch_norm == "trained" or f"{name}.running_mean" not in given)
+    ]
+
+
+def train_norms(model: nn.Module, config: TrainConfig, names: Collection[str]) -> None:
+    """Let the statistics of some batch norms follow the batches, and all others keep theirs.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network, in training mode.
+    config : TrainConfig
+        The settings: ``run.gradient_checkpointing`` counts.
+    names : collection of str
+        Names of the norms that follow the batches.
+
+    Raises
+    ------
+    ConfigError
+        Norms of an encoder would follow batches that are computed twice.
+    """
+    if config.run.gradient_checkpointing and any(name.startswith("encoders.") for name in names):
+        raise ConfigError(
+            "run.gradient_checkpointing: batch norms of an encoder that starts at random would count each batch twice; "
+            "give encoder_weights or init_from, or do without gradient_checkpointing."
+        )
+    for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.train(config.batch_norm == "trained" and module.weight.requires_grad)
+            module.train(name in names)
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: TrainConfig, heads: nn.Module | None = None) -> torch.optim.Optimizer:
     """Make Adam for the weights that are not frozen: encoders, gates and the rest have learning rates of their own.
 
     Parameters
@@ -46,6 +99,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         The network.
     config : TrainConfig
         The settings.
+    heads : nn.Module or None, optional
+        Heads that are trained beside it.
 
     Returns
     -------
@@ -57,6 +112,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         if parameter.requires_grad:
             kind = "encoder" if name.startswith("encoders.") else "rest"
             groups["gate" if name.rsplit(".", 1)[-1] in GATES else kind].append(parameter)
+    if heads is not None:
+        groups["rest"] += heads.parameters()
     factors = {"encoder": config.encoder_factor, "gate": config.gate_factor, "rest": 1.0}
     return torch.optim.Adam(
         [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fctl_napari import __version__
@@ -25,16 +26,20 @@ from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.image_tiles import image_tiles
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.training.augment import Batch, collate
+from fctl_napari.training.auxiliary_losses import auxiliary_losses
 from fctl_napari.training.band_figures import with_band_figures
+from fctl_napari.training.batch_loss import batch_loss, forward_pass
+from fctl_napari.training.cascade_losses import learned_view
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler, open_scenes
 from fctl_napari.training.data_checks import can_validate, unlearnable
 from fctl_napari.training.distributed import Group
 from fctl_napari.training.domain_facts import confidence_on, measure_domain
 from fctl_napari.training.epochs import counted
-from fctl_napari.training.losses import focal_loss
-from fctl_napari.training.optimizer import freeze, make_optimizer
+from fctl_napari.training.optimizer import freeze, make_optimizer, norms_to_train, train_norms
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.scene_identity import scene_fingerprint
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
@@ -90,6 +95,10 @@ class Trainer:
         True if forward passes run in bf16 autocast.
     started : tuple of str
         Sentences on what was taken from which checkpoint.
+    auxiliary : AuxiliaryLosses or None
+        Heads that are trained beside the network and left out of the checkpoint.
+    live_norms : list of str
+        Names of the batch norms that follow the batches.
     step : int
         Number of finished steps.
     seconds : float
@@ -148,29 +157,38 @@ class Trainer:
         network = with_band_figures(
             config.network_config(len(self.table.scored)), self.scenes, None if parent is None else parent.config
         )
-        self.config = config = counted(config, self.scenes, network)
+        self.config = config = counted(config, self.scenes, learned_view(network))
         self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
         self.started: tuple[str, ...] = ()
+        given: Collection[str] = () if state is None else state["model"]
         if self.group.first and state is None:
-            self.started = start(self.model, config, self.data_folder, self.table.names)
+            self.started, given = start(self.model, config, self.data_folder, self.table.names)
         self.model.to(self.device)
         if self.bf16:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, config)
+        before = state is not None and "auxiliary" not in state  # a run of an earlier version, without such heads
+        self.auxiliary = None if self.group.broadcast(before) else auxiliary_losses(self.model)
+        if self.auxiliary is not None:
+            self.auxiliary.to(self.device)
+        live = norms_to_train(self.model, config, given)  # of earlier versions, whose states do not name them, as well
+        self.live_norms = self.group.broadcast(live if state is None else state.get("live_norms", live))
+        train_norms(self.model, config, self.live_norms)
         for encoder in self.model.encoders.values():
             encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
-        self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
+        seen = learned_view(network)
+        self.sampler = TileSampler(self.scenes, seen, config.augment, config.balanced_tiles, config.seed)
         for warning in unlearnable(self.sampler, self.table.names):
             warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
-        self.optimizer = make_optimizer(self.model, config)
+        self.optimizer = make_optimizer(self.model, config, self.auxiliary)
         self.step = 0
         self.seconds = 0.0
         self.best, self.by_miou = -1.0, False
         self.best_state: dict[str, Tensor] | None = None
         self._resume(self.group.broadcast(state))
-        self.group.spread(self.model.state_dict().values())
+        self.group.spread([*self.model.state_dict().values(), *self._auxiliary_state().values()])
         self._log_file: RunLog | None = None
 
     # -- start -----------------------------------------------------------------------------------------------------
@@ -180,17 +198,21 @@ class Trainer:
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
         return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
 
+    def _auxiliary_state(self) -> dict[str, Tensor]:
+        return {} if self.auxiliary is None else self.auxiliary.state_dict()
+
     def _class_weights(self) -> Tensor | None:
         if self.config.class_weights == "none":
             return None
-        shares = np.maximum(self.sampler.class_shares(), 1e-4)
-        weights = 1 / np.sqrt(shares)
+        weights = 1 / np.sqrt(np.maximum(self.sampler.class_shares(), 1e-4))
         return torch.tensor(weights / weights.mean(), dtype=torch.float32, device=self.device)
 
     def _resume(self, state: dict[str, Any] | None) -> None:
         if state is None:
             return
         self.model.load_state_dict(state["model"])
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state["auxiliary"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.best_state = state["best_state"]
@@ -208,6 +230,8 @@ class Trainer:
                 "best_state": self.best_state,
                 **({} if self.by_miou else {"headline": True}),
                 "started": list(self.started),
+                "live_norms": self.live_norms,
+                "auxiliary": self._auxiliary_state(),
                 "finished": finished,
             }
             save_state(self.out, self.config, state)
@@ -275,7 +299,13 @@ class Trainer:
             self.config.augment,
             np.random.default_rng([self.config.seed, 3, number]),
             self.model.config.in_channels,
+            self._tiles_of if self.model.gathers else None,
         )
+
+    def _tiles_of(self, scene: int) -> Iterator[tuple[NDArray[np.uint8], IntWindow]]:
+        """Read all tiles of a scene."""
+        config = self.model.config
+        return image_tiles(network_image(self.scenes[scene].pyramid, config), config)
 
     def _train_step(self, batches: Iterator[tuple[int, Batch]]) -> float:
         config = self.config
@@ -289,27 +319,20 @@ class Trainer:
             part = number - self.step * config.accumulate
             torch.manual_seed(1_000_003 * config.seed + self.step + part * PART_SEEDS)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = self._forward(batch)
-            gamma = config.focal_gamma if config.loss == "focal" else 0.0
-            loss = focal_loss(logits, batch.ground_truth.to(self.device), gamma, self.weights) / config.accumulate
+                loss = self._loss(batch) / config.accumulate
             loss.backward()
             total += float(loss.detach())
-        self.group.sum_gradients(self.model.parameters())
+        self.group.sum_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         self.optimizer.step()
         self.group.average(self._statistics())
         return float(self.group.sum(total)[0])
 
+    def _loss(self, batch: Batch) -> Tensor:
+        return batch_loss(self.model, self.auxiliary, batch, self._forward, self.config, self.weights, self.device)
+
     def _forward(self, batch: Batch) -> Tensor:
         layout = torch.channels_last if self.bf16 else torch.contiguous_format
-        contexts = {
-            name: self.model.encode_context(name, images.to(self.device, memory_format=layout))[
-                batch.indices[name].to(self.device)
-            ]
-            for name, images in batch.contexts.items()
-        }
-        windows = {name: window.to(self.device) for name, window in batch.windows.items()}
-        tile = self.model.encode_tile(batch.tile.to(self.device, memory_format=layout))
-        return self.model.decode(tile, contexts, windows)
+        return forward_pass(self.model, batch, self.device, layout)
 
     # -- measure ---------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.imagery.labels.class_names import NameMatch, match_names
@@ -22,13 +23,26 @@ CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
 """Modules with arrays of a single context, under the context's name."""
 
 
-def start(
-    model: Network, config: TrainConfig, data_folder: Path, names: Sequence[str] | None = None
-) -> tuple[str, ...]:
+class Start(NamedTuple):
+    """Starting point of a network.
+
+    Attributes
+    ----------
+    sentences : tuple of str
+        What was taken from which checkpoint, a sentence each.
+    given : set of str
+        Names of the network's arrays that did not start at random.
+    """
+
+    sentences: tuple[str, ...]
+    given: set[str]
+
+
+def start(model: Network, config: TrainConfig, data_folder: Path, names: Sequence[str] | None = None) -> Start:
     """Initialize a new network as a training config says.
 
     Checkpoints are built-in names or paths. Paths are relative to ``data_folder``. Warns of encoders that start at
-    random and whose batch norms keep their statistics, and of classes that start anew.
+    random though weights are published for them, and of classes that start anew.
 
     Parameters
     ----------
@@ -43,8 +57,8 @@ def start(
 
     Returns
     -------
-    tuple of str
-        What was taken from which checkpoint, a sentence each.
+    Start
+        What was taken from which checkpoint, and which arrays did not start at random.
 
     Raises
     ------
@@ -53,13 +67,14 @@ def start(
     ConfigError
         A context that is to start from a checkpoint has no stream of its own.
     """
-    norms = any(isinstance(module, nn.BatchNorm2d) for module in model.encoders.modules())
-    if norms and config.batch_norm == "frozen" and not (config.encoder_weights or config.init_from):
+    published = model.encoder("tile").published
+    if published and not (config.encoder_weights or config.init_from):
         warnings.warn(
-            "the encoder starts at random and its batch norms keep their statistics, with which it hardly learns; give "
-            "encoder_weights or init_from, or set batch_norm = 'trained'.",
+            f"the encoder starts at random, though weights are published for it; fetch {published} and give it as "
+            "encoder_weights, or start from a checkpoint with init_from.",
             stacklevel=2,
         )
+    given: set[str] = set()
     if config.encoder_weights:
         for encoder in model.encoders.values():
             load_published_weights(
@@ -67,13 +82,16 @@ def start(
                 data_folder / config.encoder_weights,
                 model.config.band_names,
             )
+        given.update(key for key in model.state_dict() if key.startswith("encoders."))
     said = []
     if config.init_from:
-        said.append(start_from(model, _path(config.init_from, data_folder), names))
+        sentence, arrays = _start_from(model, _path(config.init_from, data_folder), names)
+        said.append(sentence)
+        given |= arrays
     for context, path in config.contexts_from.items():
-        start_context_from(model, context, _path(path, data_folder))
+        given |= start_context_from(model, context, _path(path, data_folder))
         said.append(f"{Path(path).name}: the stream of the context {context} starts from it.")
-    return tuple(said)
+    return Start(tuple(said), given)
 
 
 def parent_card(config: TrainConfig, data_folder: Path) -> Card | None:
@@ -130,12 +148,17 @@ def start_from(model: Network, path: Path | str, names: Sequence[str] | None = N
     CheckpointError
         The file is missing or damaged, or the checkpoint has another encoder.
     """
+    return _start_from(model, path, names)[0]
+
+
+def _start_from(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[str, set[str]]:
+    """Start from a checkpoint, and return the sentence on its classes and the names of the arrays that it gave."""
     taken, match = _fitting(model, path, names)
     model.load_state_dict(taken, strict=False)
     said = f"{Path(path).stem}: {_describe(match)}."
     if not match.same:
-        warnings.warn(said, stacklevel=2)
-    return said
+        warnings.warn(said, stacklevel=3)
+    return said, set(taken)
 
 
 def start_streams_from(model: Network, path: Path | str) -> None:
@@ -157,7 +180,7 @@ def start_streams_from(model: Network, path: Path | str) -> None:
     model.load_state_dict({k: v for k, v in taken.items() if k.startswith(("encoders.", "necks."))}, strict=False)
 
 
-def start_context_from(model: Network, context: str, path: Path | str) -> None:
+def start_context_from(model: Network, context: str, path: Path | str) -> set[str]:
     """Copy the stream of one context from a checkpoint: encoder, neck and correlation.
 
     Parameters
@@ -168,6 +191,11 @@ def start_context_from(model: Network, context: str, path: Path | str) -> None:
         Name of the context.
     path : Path or str
         The checkpoint.
+
+    Returns
+    -------
+    set of str
+        Names of the arrays that were copied.
 
     Raises
     ------
@@ -184,6 +212,7 @@ def start_context_from(model: Network, context: str, path: Path | str) -> None:
     starts = tuple(f"{part}.{context}." for part in CONTEXT_PARTS)
     taken = {key: value for key, value in _fitting(model, path, None)[0].items() if key.startswith(starts)}
     model.load_state_dict(taken, strict=False)
+    return set(taken)
 
 
 def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[dict[str, Tensor], NameMatch]:

@@ -85,13 +85,24 @@ def test_a_tile_does_not_depend_on_the_others_and_bfloat16_agrees_roughly(name: 
         assert float((model(tile, contexts, windows).float() - logits).abs().mean()) < 0.1 * scale
 
 
-PUBLISHED = [("segformer_b0", 3.8), ("segformer_b2", 27.5), ("segformer_b5", 84.7)]
-"""Millions of parameters with 150 classes: Xie et al. 2021, Table 1."""
+PUBLISHED = [
+    # Xie et al. 2021, Table 1, ADE20K; given to a tenth
+    ("segformer_b0", 150, 3.8, 0.06),
+    ("segformer_b2", 150, 27.5, 0.06),
+    ("segformer_b5", 150, 84.7, 0.06),
+    # Paszke et al. 2016 (ENet), Table 3, CamVid's 12 classes; they do not say whether norms and biases count
+    ("segnet", 12, 29.46, 0.03),
+    # Open Model Zoo, pspnet-pytorch, Pascal VOC; its norms are folded in and its stem has three 3x3 convolutions
+    ("pspnet", 21, 46.58, 0.05),
+    # Long et al. 2015, Table 1, FCN-VGG16 for Pascal VOC; given to a whole million
+    ("fcn8s", 21, 134.0, 0.5),
+]
+"""Millions of parameters by the number of classes, and by how many they may differ."""
 
 
-@pytest.mark.parametrize(("name", "millions"), PUBLISHED)
-def test_sizes_are_the_published_ones(name: str, millions: float) -> None:
-    assert count(on_meta(name, classes=150)) / 1e6 == pytest.approx(millions, abs=0.06)
+@pytest.mark.parametrize(("name", "classes", "millions", "apart"), PUBLISHED)
+def test_sizes_are_the_published_ones(name: str, classes: int, millions: float, apart: float) -> None:
+    assert count(on_meta(name, classes=classes)) / 1e6 == pytest.approx(millions, abs=apart)
 
 
 def test_sizes_that_are_published_to_the_last_parameter() -> None:
@@ -102,6 +113,11 @@ def test_sizes_that_are_published_to_the_last_parameter() -> None:
         fcn = on_meta("fcn8s", classes=21)
         assert count(fcn.encoders) + count(fcn.decoder.get_submodule("fc")) == vgg16
         assert count(make_encoder("unet")) + count(UNetDecoder(1)) == 31_037_633  # milesial/Pytorch-UNet
+        # torchvision's DeepLab v3 with its auxiliary head of a 3x3 convolution, a norm and scores. Version 3+ has the
+        # same pyramid, projection and 3x3 convolution before the scores, and adds one from 304 channels, and details.
+        auxiliary = 1024 * 256 * 9 + 2 * 256 + 256 * 21 + 21
+        added = (256 + 48) * 256 * 9 + 2 * 256 + 256 * 48 + 2 * 48
+        assert count(on_meta("deeplabv3plus", classes=21)) == 42_004_074 - auxiliary + added
         oracle = whole_segformer([3, 4, 6, 3], [64, 128, 320, 512], 768, 150)
         assert count(on_meta("segformer_b2", classes=150)) == count(oracle)
 

@@ -19,6 +19,9 @@ def test_every_network_counts_classes_at_its_end_and_at_masks_alone(name: str) -
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in make_network(config).state_dict().items()}
     assert all(key.startswith(("decoder.", "encoders.tile.")) for key in axes)
+    if name == "cascadepsp":  # it sees one class at a time, whichever
+        assert axes == {}
+        return
     assert any(key.startswith("decoder.") and shapes[key] == (5,) for key in axes)  # the last bias
     for key, found in axes.items():
         masks = key.startswith("encoders.")

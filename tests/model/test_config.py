@@ -51,7 +51,9 @@ def test_contradictions_are_refused_with_a_sentence(fields: dict[str, Any], mess
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"there is no preset 'fctl_resnet'; choose one of fctl_vgg16, .*refiner\.$"):
+    with pytest.raises(
+        ConfigError, match=r"there is no preset 'fctl_resnet'; choose one of fctl_vgg16, .*refiner, cascadepsp\.$"
+    ):
         preset("fctl_resnet")
 
 
@@ -65,7 +67,8 @@ def test_presets_build(name: str, fields: dict[str, Any]) -> None:
     with torch.device("meta"):
         model = make_network(config)
     assert (model.lcf is None) == (not (config.contexts and config.lcf))
-    assert len(model.encoders) == 1 + len(config.outer_contexts)
+    shared = name == "cascadepsp"  # one module does both steps
+    assert len(model.encoders) == 1 + (0 if shared else len(config.outer_contexts))
 
 
 def test_overrides_win() -> None:

@@ -169,18 +169,6 @@ def test_a_built_in_checkpoint_is_started_from_by_its_name(tmp_path):
     assert all(own[key].equal(taken[key]) for key in same)
 
 
-def test_an_encoder_that_hardly_learns_is_warned_of(tmp_path, recwarn):
-    config = load_train_config("aerial")
-    model = FCtL(config.network_config(2))
-    with pytest.warns(UserWarning, match="hardly learns"):
-        start(model, config, tmp_path)
-    recwarn.clear()
-    for given in ({"init_from": "aerial"}, {"batch_norm": "trained"}):
-        start(model, load_train_config("aerial", given), tmp_path)
-    start(FCtL(make().network_config(2)), make(), tmp_path)  # without batch norms
-    assert not [warning for warning in recwarn if "hardly learns" in str(warning.message)]
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A checkpoint after one step."""

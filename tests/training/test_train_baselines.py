@@ -28,7 +28,7 @@ from fctl_napari.training.data import TileSampler, open_scenes
 from fctl_napari.training.trainer import Trainer
 
 CLASSES = {"classes": [{"name": "dark", "color": (0, 0, 0)}, {"name": "bright", "color": (255, 255, 255)}]}
-LARGE = ("icnet", "segnet", "unet", "pspnet", "deeplabv3plus", "glnet")
+LARGE = ("icnet", "segnet", "unet", "pspnet", "deeplabv3plus", "glnet", "glnet_both")
 """Each saves 350 to 750 MB of weights and optimizer state; by day segformer_b0 stands in, and ``segmented``'s icnet."""
 PRESETS = ("segformer_b0", *(pytest.param(name, marks=pytest.mark.nightly) for name in LARGE))
 
@@ -57,7 +57,6 @@ def config(name: str, **fields: Any) -> TrainConfig:
         "batch": 2,
         "learning_rate": 1e-3,
         "loss": "cross_entropy",
-        "batch_norm": "trained",
         "precision": "fp32",
     }
     return TrainConfig(**(usual | fields))
@@ -106,7 +105,7 @@ def test_batch_norms_of_frozen_parts_keep_their_statistics(folder: Path, tmp_pat
 
 def test_batch_norms_would_count_twice_what_is_computed_twice() -> None:
     with pytest.raises(ValueError, match="batch norms would count each batch twice"):
-        config("icnet", run={"gradient_checkpointing": True})
+        config("icnet", batch_norm="trained", run={"gradient_checkpointing": True})
 
 
 CASES: dict[str, dict[str, Any]] = {

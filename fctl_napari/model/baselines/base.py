@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Encoder, Features
 from fctl_napari.model.feature_ablation import WHOLE, Without
@@ -162,4 +163,4 @@ class ConvNorm(nn.Sequential):
         padding = dilation * (kernel // 2)
         conv = nn.Conv2d(before, after, kernel, stride, padding, dilation, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+        super().__init__(conv, BatchNorm(after), nn.ReLU(inplace=True))

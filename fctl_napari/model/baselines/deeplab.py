@@ -12,6 +12,8 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.encoders.resnet import ResNet50
 
+MULTI_GRID = (1, 2, 4)
+"""Multiples of the last stage's dilation with ``multi_grid``."""
 RATES = (6, 12, 18)
 """Dilations of the atrous spatial pyramid, cells."""
 WIDTH, DETAIL = 256, 48
@@ -77,5 +79,5 @@ def deeplabv3plus(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    encoder = ResNet50(16, config.in_channels)
+    encoder = ResNet50(16, config.in_channels, MULTI_GRID if config.multi_grid else None)
     return Baseline(config, encoder, DeepLabDecoder(encoder.channels[16], encoder.channels[4], config.classes))

@@ -1,8 +1,9 @@
 """Global-local fusion after GLNet (Chen et al., 2019) of feature pyramids of the tile and of the whole image.
 
-GLNet shares features between its branches at every stage, in both directions. Here the global branch's last features
-are given to the local branch, and nothing goes back: that would need all tiles of an image before any of them is
-segmented. The branches' own losses and the regularization between them are left out as well.
+GLNet shares features between its branches at every layer, in both directions, as ``glnet_sharing`` does. Here the
+global branch's last features are given to the local branch, and nothing goes back, so that no pass over all tiles of an
+image is needed before any of them is segmented. While it is trained, the branches have losses of their own, see
+``training.auxiliary_losses``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ICNet (Zhao et al., 2018) over a dilated ResNet-50, whose deeper branches see coarser images.
 
-The auxiliary losses of the coarser branches are left out, and so is the pruning of the trained network to half its
-kernels.
+The pruning of the trained network to half its kernels is left out. While it is trained, its coarser branches have
+losses of their own, see ``training.auxiliary_losses``.
 """
 
 from __future__ import annotations

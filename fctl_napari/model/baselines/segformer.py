@@ -8,6 +8,7 @@ from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from fctl_napari.model.baselines.base import Baseline, Decoder, like
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.config import EncoderName, FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.encoders.mit import MixTransformer
@@ -41,7 +42,7 @@ class SegFormerDecoder(Decoder):
         super().__init__()
         self.linear_c = nn.ModuleList(_Projection(channels[stride], width) for stride in self.strides)
         self.linear_fuse = nn.Conv2d(len(self.strides) * width, width, 1, bias=False)
-        self.batch_norm = nn.BatchNorm2d(width)
+        self.batch_norm = BatchNorm(width)
         self.dropout = nn.Dropout(0.1)
         self.classifier = nn.Conv2d(width, classes, 1)
 

@@ -42,6 +42,8 @@ class Encoder(nn.Module, ABC):
         Factors in front of the decoder's skips by stride. FCN-8s "at once" scales VGG's large activations down.
     multiple_of : ClassVar[int]
         Tile sizes must be a multiple of this, px.
+    published : str
+        File of published weights and its source, for people. Empty if there is none.
     gradient_checkpointing : bool
         If True, a block's inner activations are recomputed in the backward pass instead of being kept. The gradients
         are the same.
@@ -55,6 +57,7 @@ class Encoder(nn.Module, ABC):
     unit_input: bool = False
     skip_scales: ClassVar[dict[int, float]] = {2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0}
     multiple_of: ClassVar[int] = 32
+    published: str = ""
     gradient_checkpointing: bool = False
 
     def normalize_as(self, config: FCtLConfig) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.encoders.base import Encoder, Features
 
 EfficientNetName = Literal["efficientnet_lite0", "efficientnet_lite2"]
@@ -65,8 +66,8 @@ class SamePaddedConv2d(nn.Conv2d):
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
-def _batch_norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+def _batch_norm(channels: int) -> BatchNorm:
+    return BatchNorm(channels, eps=1e-3, momentum=0.01)
 
 
 class InvertedResidual(nn.Module):

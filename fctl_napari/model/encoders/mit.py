@@ -259,6 +259,7 @@ class MixTransformer(Encoder):
     def __init__(self, variant: str, in_channels: int = 3) -> None:
         super().__init__()
         depths, widths = VARIANTS[variant]
+        self.published = f"pytorch_model.bin of nvidia/{variant.replace('_', '-')} (Hugging Face)"
         self.channels = dict(zip((4, 8, 16, 32), widths, strict=True))
         befores = (in_channels, *widths[:3])
         self.patch_embeddings = nn.ModuleList(

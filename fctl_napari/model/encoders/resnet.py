@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.encoders.base import Encoder, Features
 
 BLOCKS = (3, 4, 6, 3)
@@ -28,13 +29,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         after = inner * EXPANSION
         self.conv1 = nn.Conv2d(before, inner, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner)
+        self.bn1 = BatchNorm(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=dilation, dilation=dilation, bias=False)
-        self.bn2 = nn.BatchNorm2d(inner)
+        self.bn2 = BatchNorm(inner)
         self.conv3 = nn.Conv2d(inner, after, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(after)
+        self.bn3 = BatchNorm(after)
         self.downsample = (
-            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), BatchNorm(after))
             if stride > 1 or before != after
             else nn.Identity()
         )
@@ -69,6 +70,8 @@ class ResNet50(Encoder):
         2017), with the same weights.
     in_channels : int, optional
         Number of bands of the input.
+    multi_grid : tuple of 3 int, optional
+        Multiples of the last stage's dilation, by block.
 
     Attributes
     ----------
@@ -77,11 +80,14 @@ class ResNet50(Encoder):
     """
 
     first_weight: ClassVar[str] = "conv1.weight"
+    published: str = "resnet50-0676ba61.pth (torchvision)"
 
-    def __init__(self, output_stride: int = 32, in_channels: int = 3) -> None:
+    def __init__(
+        self, output_stride: int = 32, in_channels: int = 3, multi_grid: tuple[int, int, int] | None = None
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = BatchNorm(64)
         self.channels = {}
         self.stages: list[tuple[str, int]] = []
         before, stride, dilation = 64, 4, 1
@@ -91,9 +97,13 @@ class ResNet50(Encoder):
             if step * stride > output_stride:
                 step, dilation = 1, dilation * 2
             stride *= step
-            blocks = [Bottleneck(before, inner, step, first)]
-            before = inner * EXPANSION
-            blocks += [Bottleneck(before, inner, 1, dilation) for _ in range(count - 1)]
+            dilations = [first] + (count - 1) * [dilation]
+            if multi_grid is not None and number == len(BLOCKS):
+                dilations = [factor * dilation for factor in multi_grid]
+            blocks = []
+            for position, one in enumerate(dilations):
+                blocks.append(Bottleneck(before, inner, 1 if position else step, one))
+                before = inner * EXPANSION
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             self.stages.append((f"layer{number}", stride))
             self.channels[stride] = before
@@ -131,8 +141,24 @@ class ResNet50(Encoder):
         Features
             Maps [B, C, h, w] by stride.
         """
+        return self.run_stages(self.stem(images), last_stride)
+
+    def run_stages(self, x: Tensor, last_stride: int) -> Features:
+        """Run the stages after the stem.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, 64, h, w]
+            Output of the stem.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         found: Features = {}
-        x = self.stem(images)
         for name, stride in self.stages:
             if stride > last_stride:
                 break

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.encoders.base import Encoder, Features
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -28,7 +29,7 @@ class DoubleConv(nn.Sequential):
         for channels in (before, after):
             conv = nn.Conv2d(channels, after, 3, padding=1, bias=False)
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [conv, BatchNorm(after), nn.ReLU(inplace=True)]
         super().__init__(*layers)
 
 

@@ -40,6 +40,7 @@ class VGG16(Encoder):
     skip_scales: ClassVar[dict[int, float]] = {8: 0.0001, 16: 0.01}
     multiple_of: ClassVar[int] = 1
     first_weight: ClassVar[str] = "layers.0.weight"
+    published: str = "vgg16-397923af.pth (torchvision)"
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()

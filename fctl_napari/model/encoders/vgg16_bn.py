@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.encoders.base import Encoder, Features
 from fctl_napari.model.encoders.vgg16 import LAYERS, WIDTHS
 
@@ -26,6 +27,7 @@ class VGG16BatchNorm(Encoder):
 
     multiple_of: ClassVar[int] = 1
     first_weight: ClassVar[str] = "layers.0.weight"
+    published: str = "vgg16_bn-6c64b313.pth (torchvision)"
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -34,7 +36,7 @@ class VGG16BatchNorm(Encoder):
         before = in_channels
         for count, width in zip(LAYERS, WIDTHS, strict=True):
             for _ in range(count):
-                layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+                layers += [nn.Conv2d(before, width, 3, padding=1), BatchNorm(width), nn.ReLU(inplace=True)]
                 before = width
             layers.append(nn.MaxPool2d(2, 2))
         self.layers = nn.ModuleList(layers)

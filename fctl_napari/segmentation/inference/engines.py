@@ -49,6 +49,13 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
                 f"the engine openvino runs on the CPU, not on {device_type}; use torch, or --device cpu (in Python: "
                 'device="cpu").'
             )
+        if _torch_alone(config):
+            raise ConfigError(f"the engine openvino cannot run {config.title}; use torch.")
         return "openvino"
     fits = installed and device_type == "cpu" and config.encoder not in SLOWER and config.inference == "local"
-    return "openvino" if engine == "auto" and fits else "torch"
+    return "openvino" if engine == "auto" and fits and not _torch_alone(config) else "torch"
+
+
+def _torch_alone(config: FCtLConfig) -> bool:
+    """Return whether only torch runs a network: one that computes more or less by tile, or shares every layer."""
+    return config.architecture == "cascadepsp" or config.sharing != "last"

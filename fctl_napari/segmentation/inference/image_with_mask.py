@@ -12,6 +12,9 @@ from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.windows import FloatWindow, IntWindow
 
+MOST_PX = 2**26
+"""Labels that are read at once, px."""
+
 
 class Masks(Protocol):
     """Labels of an image, for example a ``LabelPyramid``."""
@@ -119,8 +122,14 @@ class MaskedImage(Pyramid):
         """
         pixels = super().read_resized(window, size, exact=exact)
         y, x = nearest(window, size)
-        labels = self._masks.read((int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1))
-        return np.dstack([pixels, labels[np.ix_(y - y[0], x - x[0])]])
+        rows = max(1, MOST_PX // (int(x[-1]) + 1 - int(x[0])))
+        parts = []
+        for top in range(int(y[0]), int(y[-1]) + 1, rows):
+            inside = y[(y >= top) & (y < top + rows)]
+            if len(inside):
+                labels = self._masks.read((int(inside[0]), int(x[0]), int(inside[-1]) + 1, int(x[-1]) + 1))
+                parts.append(labels[np.ix_(inside - inside[0], x - x[0])])
+        return np.dstack([pixels, np.concatenate(parts)])
 
 
 def nearest(window: FloatWindow, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -19,6 +19,7 @@ from fctl_napari.model.network import Network
 from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, store_for_inference
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.image_tiles import image_tiles
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.tile_predictor import Result, TilePredictor, check_batch, no_memory
 from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile
@@ -201,7 +202,23 @@ class Predictor(TilePredictor):
         return features, self._window_tensor(windows)
 
     def _encode(self, name: str, group: list[PendingTile]) -> Tensor:
-        return self._model.encode_context(name, self._upload(group, name))
+        features = self._model.encode_context(name, self._upload(group, name))
+        if not self._model.gathers:
+            return features
+        return torch.cat([self._with_tiles(features[k : k + 1], name, tile) for k, tile in enumerate(group)])
+
+    def _with_tiles(self, features: Tensor, name: str, tile: PendingTile) -> Tensor:
+        """Give the features of all tiles of the image, turned as one of them, to those of the whole image."""
+        assert self._reader is not None
+
+        def turned(window: FloatWindow) -> Tensor:
+            return torch.tensor(tile.turn.window(np.array(window, np.float64)), device=self.device)[None]
+
+        tiles = (
+            (torch.from_numpy(np.ascontiguousarray(tile.turn.pixels(pixels)))[None].to(self.device), turned(window))
+            for pixels, window in image_tiles(self._reader.source, self.config)
+        )
+        return self._model.with_tiles(features, tiles, turned(tile.windows[name]))
 
     def _window_tensor(self, windows: list[FloatWindow]) -> Tensor:
         return torch.tensor(windows, dtype=torch.float64, device=self.device)

@@ -47,7 +47,8 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
         return None
     if not card.config.refines:
         raise ConfigError(
-            f"{card.name}: is not a refiner; train one with `fctl train refiner`, or segment with this one."
+            f"{card.name}: is not a refiner; train one with `fctl train refiner` or `fctl train cascadepsp`, or segment"
+            " with this one."
         )
     masks = Segmentation.open(path)
     if not same_image(masks.facts["image"], image):
@@ -61,6 +62,11 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
     margin = 2 * card.config.tile_size
     around = region[0] - margin, region[1] - margin, region[2] + margin, region[3] + margin
     done = masks.done()
+    if card.config.outer_contexts and not done.all():
+        raise InputError(
+            f"{path}: is not segmented everywhere, and {card.name} looks at the whole image; run `fctl segment` to its "
+            "end first."
+        )
     if not all(done[cell] for cell in masks.grid.cells_in(around)):
         raise InputError(
             f"{path}: is not segmented everywhere within {margin} px of what is to be refined; run `fctl segment` "
