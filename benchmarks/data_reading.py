@@ -23,7 +23,7 @@ from fctl_napari.datasets.check import check_data_set
 from fctl_napari.datasets.convert import convert_data_set
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import deepglobe_table, find_data_set
-from fctl_napari.model.config import preset
+from fctl_napari.model.presets import preset
 from fctl_napari.training.config import AugmentSettings, DataSettings
 from fctl_napari.training.data import TileSampler, open_scenes
 

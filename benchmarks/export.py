@@ -40,8 +40,8 @@ def make(path: Path, side: int) -> None:
     from fctl_napari.imagery.level import Level
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.model.classes import ClassInfo, ClassTable
-    from fctl_napari.model.config import preset
     from fctl_napari.model.model_card import Card
+    from fctl_napari.model.presets import preset
     from fctl_napari.segmentation.store.store import Segmentation
     from fctl_napari.segmentation.tiling.grid import TileGrid
 

@@ -37,8 +37,8 @@ from fctl_napari.evaluation.cost import count_flops, device_name, peak_memory
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.config import preset
 from fctl_napari.model.model_card import read_card
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest

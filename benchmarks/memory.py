@@ -50,9 +50,9 @@ def make_checkpoint(path: Path) -> None:
 
     from fctl_napari.model.checkpoint import save_checkpoint
     from fctl_napari.model.classes import ClassInfo, ClassTable
-    from fctl_napari.model.config import preset
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.model.model_card import Card
+    from fctl_napari.model.presets import preset
 
     torch.manual_seed(0)
     config = preset("fctl_lite", tile_size=512, classes=5, width=32, share_encoders="all")

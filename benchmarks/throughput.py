@@ -35,10 +35,11 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.model.config import Context, preset
+from fctl_napari.model.config import Context
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.inference.device import numerics
 from fctl_napari.segmentation.inference.predictor import CUDA_BATCH, Predictor
 from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs

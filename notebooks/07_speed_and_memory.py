@@ -29,7 +29,7 @@ from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.model.config import preset
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 
 # %% [markdown]

@@ -15,7 +15,8 @@ from fctl_napari.ablation.bands import BANDS, band_rows, table_name
 from fctl_napari.ablation.frozen_tiles import Chunk, Frozen, check_unseen, chunks_of, measured_tiles, streams_of
 from fctl_napari.ablation.tables import AblationRow, Dataset, ablation_rows
 from fctl_napari.exceptions import ConfigError, InputError
-from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.presets import preset
 
 Dataset = Literal["deepglobe", "inria"]
 PATCH = 508

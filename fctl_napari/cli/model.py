@@ -43,7 +43,7 @@ def table(
     """Compare parameters, FLOPs, memory and seconds per image, tile by tile and fed the whole image."""
     from fctl_napari.cli.output import counting, out
     from fctl_napari.cli.tables import show_image_costs
-    from fctl_napari.model.config import preset
+    from fctl_napari.model.presets import preset
 
     configs = {}
     for name in presets or TABLE_1:
@@ -84,7 +84,7 @@ def model_info(
     """Count parameters and FLOPs by part, and measure memory and seconds per tile on this device."""
     from fctl_napari.cli.output import err
     from fctl_napari.cli.tables import show_cost
-    from fctl_napari.model.config import preset
+    from fctl_napari.model.presets import preset
 
     config = preset(name, classes=classes, inference="global" if whole else "local")
 

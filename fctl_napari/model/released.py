@@ -11,10 +11,10 @@ from torch import Tensor
 from fctl_napari.exceptions import CheckpointError
 from fctl_napari.model.checkpoint import check_path, save_checkpoint
 from fctl_napari.model.classes import ClassTable, numbered_classes
-from fctl_napari.model.config import preset
 from fctl_napari.model.encoders.weights import read_state
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import Card, checkpoint_hash
+from fctl_napari.model.presets import preset
 
 CONVS = {
     # index in torchvision's VGG16.features: channels in and out

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.config import ENCODERS, PRESETS, EncoderName, preset
+from fctl_napari.model.config import ENCODERS, EncoderName
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits
 from fctl_napari.model.model_card import read_card
+from fctl_napari.model.presets import PRESETS, preset
 from fctl_napari.model.released import read_released, released_kind
 from fctl_napari.words import count_of
 

@@ -18,7 +18,8 @@ from pydantic import (
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.band_names import Bands, rgb_in
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import ContextName, FCtLConfig, preset
+from fctl_napari.model.config import ContextName, FCtLConfig
+from fctl_napari.model.presets import preset
 from fctl_napari.training.recipes import read_recipe
 
 

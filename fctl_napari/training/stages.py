@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from fctl_napari.model.config import preset
+from fctl_napari.model.presets import preset
 from fctl_napari.training.config import StageSettings, TrainConfig
 
 

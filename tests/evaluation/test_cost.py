@@ -8,8 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fctl_napari.evaluation.cost import PARTS, count_flops, count_parameters, measure_speed
 from fctl_napari.evaluation.image_cost import image_cost
-from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import make_encoder
+from fctl_napari.model.presets import preset
 
 
 @pytest.mark.parametrize(("name", "gflop"), [("lcc_released", 1002), ("fcn8s", 377)])

@@ -21,8 +21,8 @@ from fctl_napari.finetuning.targets import (
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.model.config import preset
 from fctl_napari.model.model_card import Card
+from fctl_napari.model.presets import preset
 
 sides = st.integers(1, 60)
 boxes = st.lists(

@@ -9,9 +9,9 @@ from fctl_napari.finetuning.trainable_parameters import parameters_of
 from fctl_napari.finetuning.trainable_parts import sizes_of_parts, trainable_share
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import builtin_checkpoints
+from fctl_napari.model.presets import preset
 
 
 def test_parts_partition_the_network(tiny_config):

@@ -14,11 +14,12 @@ from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.baselines.segnet import unpool
 from fctl_napari.model.baselines.unet import UNetDecoder
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import FCtLConfig, make_config, preset
+from fctl_napari.model.config import FCtLConfig, make_config
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.resnet import ResNet50
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.model.network import Network
+from fctl_napari.model.presets import preset
 from fctl_napari.model.weight_files import identify
 
 from . import helpers_published

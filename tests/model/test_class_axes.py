@@ -7,7 +7,7 @@ import torch
 
 from fctl_napari.model.build import make_network
 from fctl_napari.model.class_axes import class_axes, take_classes
-from fctl_napari.model.config import PRESETS, preset
+from fctl_napari.model.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -9,7 +9,8 @@ import torch
 
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import PRESETS, Context, make_config, preset
+from fctl_napari.model.config import Context, make_config
+from fctl_napari.model.presets import PRESETS, preset
 
 from .conftest import small_config
 

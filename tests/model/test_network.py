@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from fctl_napari.evaluation.cost import random_inputs
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import Context, preset
+from fctl_napari.model.config import Context
 from fctl_napari.model.explain import explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.lcf import LCC, MCF
+from fctl_napari.model.presets import preset
 
 from .conftest import awaken, encode, make_batch, small_config
 

@@ -14,9 +14,10 @@ from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.model.config import FCtLConfig, make_config, preset
+from fctl_napari.model.config import FCtLConfig, make_config
 from fctl_napari.model.input_filters import refit_filters
 from fctl_napari.model.model_card import Card
+from fctl_napari.model.presets import preset
 from fctl_napari.training.weight_init import start_from
 
 FOUR = ("red", "green", "blue", "nir")

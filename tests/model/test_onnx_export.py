@@ -16,9 +16,10 @@ from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.model.config import PRESETS, FCtLConfig, preset
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import METADATA_KEY, Card, read_card, resolve_checkpoint
 from fctl_napari.model.onnx_export import export_onnx
+from fctl_napari.model.presets import PRESETS, preset
 
 NEAR = {"tile": [640, 512, 1, 1], "medium": [512, 384, 2, 2], "large": [0, 0, 3, 5]}
 """(y0, x0) px, and height and width in tiles."""

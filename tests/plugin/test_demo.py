@@ -35,9 +35,9 @@ def earth_checkpoint(tmp_path: Path) -> Path:
 
     from fctl_napari.model.checkpoint import save_checkpoint
     from fctl_napari.model.classes import ClassTable
-    from fctl_napari.model.config import preset
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.model.model_card import Card
+    from fctl_napari.model.presets import preset
 
     config = preset("fcn8s", encoder="efficientnet_lite0", classes=5)
     with torch.random.fork_rng(devices=[]):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.config import preset
+from fctl_napari.model.presets import preset
 from fctl_napari.training.auxiliary_losses import GlobalLocalLosses, auxiliary_losses
 from fctl_napari.training.run_state import load_state, save_state
 from fctl_napari.training.trainer import Trainer

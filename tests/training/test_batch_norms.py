@@ -13,8 +13,8 @@ from torch import nn
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.batch_norms import BatchNorm
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import preset
 from fctl_napari.model.encoders import make_encoder
+from fctl_napari.model.presets import preset
 from fctl_napari.training.config import TrainConfig, load_train_config
 from fctl_napari.training.run_state import load_state, save_state
 from fctl_napari.training.trainer import Trainer

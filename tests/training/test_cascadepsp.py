@@ -20,10 +20,10 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.build import make_network
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.model.config import preset
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.encoders.resnet import ResNet50
 from fctl_napari.model.feature_ablation import Without
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.inference import image_with_mask
 from fctl_napari.segmentation.inference.engines import resolve_engine
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage

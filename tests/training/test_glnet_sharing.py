@@ -21,8 +21,9 @@ from fctl_napari.model.baselines.glnet import GlobalLocal
 from fctl_napari.model.baselines.glnet_sharing import SharedGlobalLocal
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.config import make_config, preset
+from fctl_napari.model.config import make_config
 from fctl_napari.model.feature_ablation import Without
+from fctl_napari.model.presets import preset
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.segmentation.inference.engines import resolve_engine
 from fctl_napari.segmentation.inference.image_tiles import image_tiles

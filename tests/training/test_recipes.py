@@ -5,7 +5,7 @@ import torch
 
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import PRESETS
+from fctl_napari.model.presets import PRESETS
 from fctl_napari.training.config import TrainConfig, load_train_config
 from fctl_napari.training.recipes import parse_overrides, read_recipe, recipes
 from fctl_napari.training.stages import stages_of

@@ -19,8 +19,8 @@ from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.build import make_network
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.model.config import preset
 from fctl_napari.model.model_card import read_card
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation

@@ -10,9 +10,9 @@ import fctl_napari
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
+from fctl_napari.model.presets import preset
 from fctl_napari.training.config import load_train_config
 from fctl_napari.training.train import train
 from fctl_napari.training.trainer import Trainer

@@ -8,7 +8,8 @@ from PIL import Image
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.model.config import make_config, preset
+from fctl_napari.model.config import make_config
+from fctl_napari.model.presets import preset
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.training.augment import collate
 from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings

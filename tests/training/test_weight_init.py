@@ -16,9 +16,10 @@ from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card, read_card
 from fctl_napari.model.network import Network
+from fctl_napari.model.presets import preset
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.train import train
 from fctl_napari.training.trainer import Trainer

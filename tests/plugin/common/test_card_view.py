@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fctl_napari.model.classes import numbered_classes
-from fctl_napari.model.config import Context, preset
+from fctl_napari.model.config import Context
 from fctl_napari.model.model_card import Card
+from fctl_napari.model.presets import preset
 from fctl_napari.plugin.common.card_view import describe_contexts
 
 

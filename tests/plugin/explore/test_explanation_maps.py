@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.presets import preset
 from fctl_napari.plugin.explore.colors import scale
 from fctl_napari.plugin.explore.maps import (
     ATTENTION,

@@ -19,9 +19,10 @@ from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import FCtLConfig, make_config, preset
+from fctl_napari.model.config import FCtLConfig, make_config
 from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.model.network import Network
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.inference.engines import resolve_engine
 from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
