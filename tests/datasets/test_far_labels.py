@@ -18,7 +18,7 @@ from sklearn.metrics import balanced_accuracy_score
 from fctl_napari.datasets.check import check_data_set
 from fctl_napari.datasets.far_labels.data_set import make_far_labels
 from fctl_napari.datasets.far_labels.record import FarLabels, nearest_locations, read_far_labels
-from fctl_napari.datasets.far_labels.scenes import CLASSES, RED, FarScene, draw_scene
+from fctl_napari.datasets.far_labels.scenes import BLUE, CLASSES, RED, FarScene, draw_scene
 from fctl_napari.datasets.layouts import find_data_set
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError, OutputError
 
@@ -54,16 +54,26 @@ def test_labels_are_decided_at_the_stated_distance(kind: str, distance: float, s
 
 @settings(max_examples=20, deadline=None)
 @given(scene=SCENES)
-def test_no_tile_around_a_blind_pixel_shows_a_place(scene: FarScene) -> None:
-    shown = np.zeros(scene.mask.shape, bool)
-    height, width = shown.shape
-    for y, x in {location for decision in scene.decisions for location in decision.locations}:
-        shown[min(int(y), height - 1), min(int(x), width - 1)] = True
-    whole = [d for d in scene.decisions if d.box == (0, 0, height, width)]
-    if whole:  # else each box has locations of its own
-        around = maximum_filter(shown, 2 * TILE - 1, mode="constant")
-        assert not (blind(scene) & around).any()
-    assert not (blind(scene) & (scene.mask == 255)).any()
+def test_no_tile_around_a_blind_pixel_holds_a_location_that_decides_it(scene: FarScene) -> None:
+    found, (height, width) = blind(scene), scene.mask.shape
+    assert not (found & (scene.mask == 255)).any()
+    for decision in scene.decisions:
+        held = np.zeros((height, width), bool)
+        for y, x in decision.locations:
+            held[min(int(y), height - 1), min(int(x), width - 1)] = True
+        y0, x0, y1, x1 = decision.box
+        around = maximum_filter(held, 2 * TILE - 1, mode="constant")  # the union of all tiles that hold the px
+        assert not (found & around)[y0:y1, x0:x1].any()
+
+
+@settings(max_examples=10, deadline=None)
+@given(distance=st.floats(2, 5), seed=st.integers(0, 2**31))
+def test_no_tile_around_a_blind_pixel_shows_any_of_a_marker(distance: float, seed: int) -> None:
+    scene = draw_scene("markers", distance, TILE, seed, 0)
+    marker = np.min([np.abs(scene.image.astype(int) - color).sum(-1) for color in (RED, BLUE)], 0) < 110
+    assert marker.any()
+    assert blind(scene).any()
+    assert not (blind(scene) & maximum_filter(marker, 2 * TILE - 1, mode="constant")).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)

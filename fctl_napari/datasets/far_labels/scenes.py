@@ -122,12 +122,14 @@ def _markers(rng: np.random.Generator, reach: float, tile: int) -> _Drawing:
     locations = (cells + 0.5 + rng.uniform(-0.12, 0.12, cells.shape)) * pitch
     classes = _halves(rng, len(locations))
     decision = Decision(box=(0, 0, side, side), locations=tuple(map(tuple, locations.tolist())))
-    radius = min(tile, reach) / 4
+    radius = reach / 6
     rows, columns = np.ogrid[:side, :side]
     squares = np.stack([(rows + 0.5 - y) ** 2 + (columns + 0.5 - x) ** 2 for y, x in locations])
-    near = squares.min(0) <= radius**2
-    labels = classes[squares.argmin(0)].astype(np.uint8)
+    red, blue = (np.sqrt(squares[classes == k].min(0)) for k in (0, 1))
+    labels = (blue < red).astype(np.uint8)
+    near = np.minimum(red, blue) <= radius
     areas = [(near & (labels == 0), RED), (near & (labels == 1), BLUE)]
+    labels[np.abs(red - blue) < min(tile, reach) / 4] = IGNORE  # as near to both, within what a context shows
     return _Drawing(labels, areas, GRASS, [decision], radius)
 
 
@@ -164,7 +166,7 @@ def _waters(rng: np.random.Generator, reach: float, tile: int) -> _Drawing:
     """Draw winding waters of one width: rivers cross the scene, lakes end on both sides."""
     side = math.ceil(max(2 * reach + 1.5 * tile, LEAST * tile))
     count = 2 * max(1, int(side / (4 * tile)))
-    half = tile / 5
+    half = 0.3 * tile
     rows, columns = np.ogrid[:side, :side]
     labels = np.full((side, side), IGNORE, np.uint8)
     decisions = []
