@@ -183,6 +183,7 @@ def test_what_does_not_do_is_said(tmp_path: Path) -> None:
         ({"distance": float("nan")}, "distance is nan"),
         ({"tile": 8}, "tile is 8"),
         ({"scenes": 2}, "scenes is 2; choose a number from 3"),
+        ({"distance": 9, "tile": 128}, "9 tiles of 128 px, 1152 px; choose 1024 px or less in all"),
     ):
         with pytest.raises(ConfigError, match=words):
             make_far_labels(tmp_path / "data", **({"kind": "sizes"} | fields))  # type: ignore[arg-type]

@@ -21,6 +21,9 @@ TILES = (32, 512)
 SCENES = (3, 1000)
 """Smallest and largest values. Of three scenes there is one to train on, one to validate on and one to test on."""
 
+FARTHEST = 1024
+"""Largest distance, px: scenes are drawn in memory, up to five times as wide."""
+
 
 def make_far_labels(
     folder: Path | str,
@@ -108,6 +111,10 @@ def _check(kind: str, distance: float, tile: int, scenes: int) -> None:
     ):
         if not low <= value <= high:
             raise ConfigError(f"{name} is {value:g}; choose a number from {low:g} to {high:g}.")
+    if distance * tile > FARTHEST:
+        raise ConfigError(
+            f"distance is {distance:g} tiles of {tile} px, {distance * tile:g} px; choose {FARTHEST} px or less in all."
+        )
 
 
 def _parts(names: Sequence[str]) -> dict[Part, Sequence[str]]:
