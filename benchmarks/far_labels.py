@@ -64,6 +64,8 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "large": ("fctl_lite", LITE | {"contexts": [LARGE]}),
     "all": ("fctl_lite", ALL),
     "all, no GPE": ("fctl_lite", ALL | {"gpe": False}),
+    "all, no top-down": ("fctl_lite", ALL | {"top_down": False}),
+    "all, no top-down, no GPE": ("fctl_lite", ALL | {"top_down": False, "gpe": False}),
     "all, average": ("fctl_lite", ALL | {"fusion": "average"}),
     "all, weighted": ("fctl_lite", ALL | {"fusion": "weighted"}),
     "all, ALE (b)": ("fctl_lite", ALL | {"ale": "b"}),

@@ -115,7 +115,7 @@ settings = {
     "batch_norm": "trained",
     "precision": "bf16",
 }
-network = {"tile_size": tile, "width": 64, "correlation_stride": 8, "top_down": True, "ale": "none"}
+network = {"tile_size": tile, "width": 64, "correlation_stride": 8, "ale": "none"}
 medium = {"contexts": [{"name": "medium", "scale": 6.0}]}
 networks = {"tile alone": {"contexts": []}, "with context": medium, "without GPE": medium | {"gpe": False}}
 checkpoints = {
@@ -167,17 +167,19 @@ for one in figure.axes:
 figure
 
 # %% [markdown]
-# By content alone a network has to look at the markers. With GPE it need not: the encoder of the context sees a part of
-# the context at once and can write into each cell which marker is near, and then the cell to attend to is that of the
-# px itself, which position points at from the start. How much falls around the deciding location over many blind px,
-# beside what chance would give, stands in the table below.
+# Content looks for markers; the positional part of GPE begins at the px itself. That the attention points there is no
+# matter of course: the cells of these networks know what lies near them. With `top_down` a cell knows of its whole
+# context, which can write into any cell what the markers say, and attention may point anywhere while the px is right
+# as often. How much falls around the deciding location over many blind px, beside what chance would give, stands in
+# the table below, for both.
 
 # %% [markdown]
 # ## Against the distance
 # What was measured on scenes that no network has seen lies with its command in [results](results/README.md). `all` is
 # the tile itself, x3 and x8, fused adaptively, with GPE and without ALE. GLNet, SegFormer and U-Net start at random,
 # the others from that encoder: so those three are no fair match in what they know of red and blue. That a tile says
-# nothing of blind px needs no fair match. The dotted lines are what a coin would give.
+# nothing of blind px needs no fair match. The dotted lines are what a coin would give; points of one distance stand
+# side by side so that all can be seen.
 
 
 # %%
@@ -208,7 +210,7 @@ for one, (quantity, (title, coin)) in zip(axes, quantities.items(), strict=True)
             one.plot(*np.array(points).T, "o-" if number < 10 else "s-", color=f"C{number % 10}", label=way)
     one.axhline(coin, color="0.6", linestyle=":")
     one.set(title=f"markers: {title}", xlabel="largest distance of what decides, tiles", ylim=(0.2, 1.02))
-axes[0].legend(fontsize="small")
+legend = axes[0].legend(fontsize="small")
 
 # %% [markdown]
 # Every row, the other kinds too. The last columns are the share of the attention of blind px that falls on the cell of
