@@ -154,7 +154,8 @@ for one, title in zip(axes, ("image", "ground truth", *predicted), strict=True):
 # %% [markdown]
 # ## Where they look
 # The attention of a blind px in the context. The star is the marker that decides it, the cross the px, the box its
-# tile. On the right the network without GPE.
+# tile; what is black lies beyond the image. On the right the network without GPE. One px is an example and may miss;
+# the table below counts many.
 
 # %%
 choice = np.argwhere(blind)
