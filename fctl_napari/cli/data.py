@@ -1,10 +1,10 @@
-"""Data sets to train on: ``fctl data check``, ``convert``."""
+"""Data sets to train on: ``fctl data check``, ``convert``, ``make``."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from fctl_napari.datasets.check import DataSetReport
     from fctl_napari.datasets.layouts import DataSet
 
-data_app = typer.Typer(no_args_is_help=True, help="Data sets to train on: look them through, convert them.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets to train on: look them through, convert them, make them.")
+make_app = typer.Typer(no_args_is_help=True, help="Make data sets of which it is known what a network can learn.")
+data_app.add_typer(make_app, name="make")
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="DeepGlobe, Inria Aerial, images with masks, or OME-Zarr with labels.")
@@ -29,6 +31,7 @@ ClassesOption = Annotated[
         metavar="inria|deepglobe|N|FILE", help="The class table.  [default: the layout's, or DIR/classes.json]"
     ),
 ]
+FarLabelsKind = Literal["markers", "outlines", "waters", "sizes"]
 LISTED = 20
 """So many problems are printed; JSON holds all."""
 
@@ -82,6 +85,34 @@ def convert(
     data = _find(folder, classes, value_range, stated_bands(bands, band_names))
     with counting("Converting") as progress:
         written = convert_data_set(data, target, progress=progress)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+@make_app.command("far-labels")
+def make_far_labels(
+    folder: Annotated[Path, typer.Argument(parser=local_path, metavar="DIR", help="The folder to write.")],
+    kind: Annotated[
+        FarLabelsKind,
+        typer.Option(
+            help="What decides: the nearest marker, inside or outside of a far outline, whether a water ends (river or "
+            "lake), the size of a roof."
+        ),
+    ] = "markers",
+    distance: Annotated[
+        float, typer.Option(help="Largest distance between a pixel and what decides its class, in tiles.")
+    ] = 3.0,
+    tile: Annotated[int, typer.Option(help="The side of a tile, px.")] = 64,
+    scenes: Annotated[int, typer.Option(help="The number of scenes.")] = 24,
+    seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
+) -> None:
+    """Make scenes whose classes are decided far away, which no network without contexts can know."""
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.datasets.far_labels.data_set import make_far_labels
+
+    with counting("Drawing") as progress:
+        written = make_far_labels(
+            folder, kind, distance=distance, tile=tile, scenes=scenes, seed=seed, progress=progress
+        )
     out.print(str(written), highlight=False, soft_wrap=True)
 
 

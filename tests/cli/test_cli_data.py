@@ -94,3 +94,20 @@ def test_each_layout_trains_and_its_scenes_are_known_again(
         copied, missing = training_scenes(card, tmp_path / "copy")
         assert [scene.name for scene in copied] == [scene.name for scene in scenes]
         assert not missing
+
+
+def test_far_labels_are_made_and_can_be_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "far"
+    words = ("data", "make", "far-labels", made, "--kind", "sizes", "--distance", 1.5, "--tile", 32, "--scenes", 4)
+    assert run(monkeypatch, *words, "--seed", 3) == 0
+    assert capsys.readouterr().out.split() == [str(made)]
+    record = json.loads((made / "far_labels.json").read_text())
+    assert [record[key] for key in ("kind", "distance", "tile", "seed")] == ["sizes", 1.5, 32, 3]
+    assert run(monkeypatch, "data", "check", made) == 0
+    assert "train 2, val 1, test 1" in capsys.readouterr().out
+    assert run(monkeypatch, *words) == 2
+    assert "is not an empty folder; choose a new one" in capsys.readouterr().err.replace("\n", " ")
+    assert run(monkeypatch, *words[:3], tmp_path / "other", "--distance", 0) == 2
+    assert "distance is 0; choose a number from 0.5 to 16" in capsys.readouterr().err.replace("\n", " ")
