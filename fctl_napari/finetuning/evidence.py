@@ -37,12 +37,15 @@ class Gain:
         Probability that the parent and the new network give to the painted class, 0..1.
     low, high : float
         Interval of the change at ``LEVEL``, by resampling blocks.
+    classes : int
+        Number of painted classes.
     """
 
     before: float
     after: float
     low: float
     high: float
+    classes: int
 
     @property
     def change(self) -> float:
@@ -126,4 +129,5 @@ def gain_of(before: PaintedProbability, after: PaintedProbability) -> Gain | Non
             drawn = blocks[rng.integers(0, len(blocks), len(blocks))]
             resampled[number] += change[drawn].sum() / pixels[drawn].sum() / len(by_class)
     means = (np.mean([sums[blocks].sum() / pixels[blocks].sum() for blocks in by_class]) for sums in (old, new))
-    return Gain(*map(float, means), *np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2]).tolist())
+    interval = np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2]).tolist()
+    return Gain(*map(float, means), *interval, len(by_class))

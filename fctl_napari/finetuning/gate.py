@@ -168,20 +168,23 @@ class BeforeAfter:
         """Return the share of px that may change away from the corrections.
 
         A network that is unsure of an image, as of one unlike those that it was trained on, gets better by changing
-        more of it.
+        more of it, and so does one that is sure and wrong: by as much as held-out corrections of several classes surely
+        gain. (Of a single class, a network that finds it everywhere gains as well.)
 
         Parameters
         ----------
         bound : float
-            Bound of the share where the parent is sure, 0..1.
+            Bound of the share where the parent is sure and right, 0..1.
 
         Returns
         -------
         float
-            The bound, or the parent's doubt where that is larger, 0..1.
+            The bound, or the parent's doubt where that is larger, and the lower end of the gain, 0..1.
         """
-        figures = self.before.get("scene")
-        return max(bound, figures.doubt) if figures is not None and figures.doubt is not None else bound
+        figures, gain = self.before.get("scene"), self.gain()
+        doubt = 0.0 if figures is None or figures.doubt is None else figures.doubt
+        learned = max(gain.low, 0.0) if gain is not None and gain.classes > 1 else 0.0
+        return min(max(bound, doubt) + learned, 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
@@ -271,7 +274,7 @@ def judge(card: BeforeAfter, bound: float) -> GateResult:
             words = "which is within" if held else "which is beyond"
             why = f"{100 * most:.0f} %"
             if most > bound:
-                why += " (so many px are expected to be wrong by the network before)"
+                why += " (more than usual, as the network before is unsure of the image or errs on the corrections)"
             reasons.append(
                 f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of {why}."
             )

@@ -70,7 +70,7 @@ def test_figures_are_for_json_and_for_a_line():
     kept = json.loads(json.dumps(given.to_json(), allow_nan=False))
     assert kept["before"]["scene"] == {"tiles": 1, "agreement": 1.0, "doubt": 0.3}
     assert kept["after"]["scene"] == {"tiles": 1, "agreement": 0.95}
-    assert kept["gain"] == pytest.approx({"before": 0.2, "after": 0.6, "low": 0.4, "high": 0.4})
+    assert kept["gain"] == pytest.approx({"before": 0.2, "after": 0.6, "low": 0.4, "high": 0.4, "classes": 1})
     before, after = given.miou("held_out")
     assert BeforeAfter.line(kept) == (
         f"mIoU on held-out corrections {before:.3f} -> {after:.3f}; the scene away from corrections 95.0 % as before"
@@ -84,9 +84,22 @@ def test_reasons_name_the_interval_and_the_larger_bound():
     assert reasons == (
         "The probability of the painted class on held-out corrections rose: 0.200 before, 0.600 after (90 % interval "
         "of the change +0.400 to +0.400).",
-        "On the scene away from corrections 11.0 % of the px changed, which is within the bound of 30 % (so many px "
-        "are expected to be wrong by the network before).",
+        "On the scene away from corrections 11.0 % of the px changed, which is within the bound of 30 % (more than "
+        "usual, as the network before is unsure of the image or errs on the corrections).",
     )
+
+
+@pytest.mark.parametrize(("classes", "keep"), [(1, False), (2, True)])
+def test_more_may_change_where_corrections_of_several_classes_surely_gain(classes, keep):
+    """A network that finds one class everywhere gains on it, too."""
+    sides = []
+    for p, same in ((0.2, 100), (0.6, 60)):
+        painted = PaintedProbability()
+        values = np.ones((BLOCK, 2 * BLOCK), np.uint8)
+        values[:, BLOCK:] = classes
+        painted.add(0, (0, 0), values, np.full((2, *values.shape), p, np.float32))
+        sides.append({"held_out": Figures(None, None, 1, painted), "scene": figures(same=same)})
+    assert judge(BeforeAfter(*sides), 0.1).keep is keep
 
 
 def test_a_change_that_is_not_sure_is_not_kept():
