@@ -29,7 +29,8 @@ from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.before_after_buttons import BeforeAfterButtons
 from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES
 from fctl_napari.plugin.layers.header import Header
-from fctl_napari.plugin.layers.image_source import ImageSource, image_source
+from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.on_disk import known_source
 from fctl_napari.progress import Progress
 from fctl_napari.words import count_of
 
@@ -137,7 +138,7 @@ class FinetuneWidget(DockedWidget):
     def _source(self) -> ImageSource | None:
         """Source of the image that is chosen."""
         image = self.form.image.layer
-        return None if image is None else image_source(image)
+        return None if image is None else known_source(image)
 
     def _image_changed(self) -> None:
         """Leave the review of another image's candidate, and look beside the new image."""

@@ -12,6 +12,7 @@ from napari.layers import Layer
 
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.numbered import FileImage, image_file
 from fctl_napari.plugin.layers.ground import OnGround, ground_metadata, placed_on_ground
 
@@ -42,9 +43,9 @@ class ImageSource:
     Attributes
     ----------
     path : str
-        Path or address of the image, or of its pyramid where one was made.
+        Absolute path or address of the image, or of its pyramid where one was made.
     original : str
-        File that the user opened; results are named after it.
+        File that the user opened, absolute; results are named after it.
     value_range : tuple of 2 float or None
         (low, high) that become 0 and 255, for data that is not uint8.
     bands : Bands or None
@@ -72,7 +73,10 @@ class ImageSource:
     state: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Note the state of a file that is given opened."""
+        """Make paths absolute, as answers of the worker are told by them, and note the state of an opened file."""
+        self.path, self.original = (
+            path if is_url(path) else str(Path(path).absolute()) for path in (self.path, self.original)
+        )
         if self.pyramid is not None:
             self.state = file_state(self.path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,26 @@ from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
 from fctl_napari.progress import Progress
 from fctl_napari.words import size_of
+
+_sources: weakref.WeakKeyDictionary[Image, tuple[Any, ImageSource]] = weakref.WeakKeyDictionary()
+# of layers without a file, with the array that each showed then
+
+
+def known_source(layer: Image) -> ImageSource | None:
+    """Return the file behind an image layer, or the copy that was made here of one without a file.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+
+    Returns
+    -------
+    ImageSource or None
+        The source, or None if the layer has none yet.
+    """
+    array, copy = _sources.get(layer, (None, None))
+    return copy if copy is not None and array is layer_levels(layer)[0] else image_source(layer)
 
 
 class OnDisk(QObject):
@@ -145,7 +166,10 @@ class OnDisk(QObject):
         def go(result: Any) -> None:
             if self._job is job:
                 self._job = None
-                self.ready.emit(source_of(result))
+                source = source_of(result)
+                if image_source(self._layer) is None:
+                    _sources[self._layer] = layer_levels(self._layer)[0], source
+                self.ready.emit(source)
 
         def stop(error: BaseException) -> None:
             if self._job is job:

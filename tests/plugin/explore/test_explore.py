@@ -56,6 +56,17 @@ def test_a_click_shows_where_the_pixel_looks(
     assert widget.explanation.tile != explanation.tile
 
 
+def test_an_image_of_a_relative_path_is_explained(
+    open_explore: OpenExplore, until: Callable[..., None], scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker answers for the absolute one."""
+    monkeypatch.chdir(scene.parent)
+    _, widget = open_explore(Path(scene.name))
+    widget.explain((120.5, 330.5))
+    until(lambda: widget.explanation is not None)
+    assert widget.explanation.pixel == (120, 330)
+
+
 def test_outlines_marker_and_panel_belong_to_the_pixel(open_explore: OpenExplore, until: Callable[..., None]) -> None:
     viewer, widget = open_explore()
     form = widget.form
