@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.exceptions import InputError
+from fctl_napari.imagery.array_copy import is_lazy
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference, crs_text
 from fctl_napari.imagery.level import Level
@@ -62,6 +63,8 @@ def _array(source: Any, name: str) -> Any:
     """Return an array as it is, and make one of anything else."""
     if hasattr(source, "dtype") and hasattr(source, "shape"):
         return source
+    if isinstance(source, (list, tuple)) and any(hasattr(level, "dtype") and is_lazy(level) for level in source):
+        raise InputError(f"{name}: is a list of {len(source)} arrays; give the finest one, the others follow from it.")
     try:
         return np.asarray(source)
     except ValueError:

@@ -342,9 +342,14 @@ def _note_of(alone: Sequence[str], some: bool) -> str:
             f"Every region is the only one of a class ({names}), so none are held out: correct a second region of "
             "one, and the gate can judge."
         )
+    if len(alone) > 1:
+        return (
+            f"There is only one region each of {', '.join(alone[:-1])} and {alone[-1]}: they are learned from and not "
+            "held out, so the gate cannot judge them; correct further regions."
+        )
     return (
-        f"There is only one region of {' and of '.join(alone)}: it is learned from and not held out, so the gate "
-        "cannot judge it; correct a second region."
+        f"There is only one region of {names}: it is learned from and not held out, so the gate cannot judge it; "
+        "correct a second region."
     )
 
 

@@ -398,14 +398,17 @@ class Trainer:
         return path
 
     def _figures(self, parts: Sequence[tuple[Scene, Sequence[IntWindow]]]) -> dict[str, Any]:
-        """Measure regions with the default merge, and beside it with the paper's."""
-        crop, released = (
+        """Measure regions with the default merge, and beside it with the paper's.
+
+        Networks that refine masks are not measured with that one: each tile sees masks that are roughened anew.
+        """
+        crop, *others = (
             score_scenes(self.model, parts, self.table.names, group=self.group, merge=merge).to_json()
             | {"merge": merge}
-            for merge in MERGES
+            for merge in (MERGES[:1] if self.model.config.refines else MERGES)
         )
         reliance = round(reliance_on_scenes(self.model, parts, self.group), 5)
-        return crop | {"context_reliance": reliance, "released": released}
+        return crop | {"context_reliance": reliance} | {figures["merge"]: figures for figures in others}
 
     def _domain(self) -> Domain | None:
         """Measure the facts of the training data, for which no trained network is lost."""

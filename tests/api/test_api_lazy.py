@@ -145,3 +145,12 @@ def test_a_network_learns_from_a_map_of_a_part(medium: Path, tmp_path: Path) -> 
     assert fctl.finetune(found, medium, tmp_path / "new.safetensors", **learnt).figures
     assert copied.read
     assert scene.blocks == {(y, x) for y in range(3) for x in range(3)}
+
+
+def test_a_list_of_levels_is_refused_without_reading_them(medium: Path, tmp_path: Path) -> None:
+    scene = Counted(2048)
+    levels = [scene.lazy(), scene.lazy()[::2, ::2]]
+    scene.blocks.clear()
+    with pytest.raises(InputError, match="is a list of 2 arrays; give the finest one"):
+        fctl.segment(levels, medium, tmp_path / "map.ome.zarr", progress=False)
+    assert not scene.blocks

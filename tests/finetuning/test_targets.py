@@ -144,6 +144,8 @@ def test_as_many_classes_are_held_out_as_there_is_room_for(seed):
         "There is only one region of g: it is learned from and not held out, so the gate cannot judge it; correct a "
         "second region."
     )
+    parted = split(painted_boxes(*"rrrrgb"), 0.2, seed)
+    assert parted.note.startswith("There is only one region each of b and g: they are learned from and not held out")
     parted = split(painted_boxes("r", "g"), 0.2, seed)
     assert parted.held_out == ()
     assert parted.note.startswith("Every region is the only one of a class (g, r), so none are held out: ")
