@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.evaluation.metrics import confusion_matrix
 from fctl_napari.exceptions import InputError
-from fctl_napari.finetuning.evidence import PaintedProbability
+from fctl_napari.finetuning.evidence import ClassProbability
 from fctl_napari.finetuning.gate import Count, Figures
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.targets import only
@@ -140,7 +140,7 @@ class Measure:
         counts = {"held_out": (yield from self._held_out(network, parent))}
         counts["scene"] = yield from self._count(sets.check_scene, labels, None, network)
         if parent:
-            counts["scene"].doubt = yield from self._doubt(network)
+            counts["scene"].uncertainty = yield from self._uncertainty(network)
         counts["training"] = yield from self._count(sets.check_training, labels, self._training_ground_truth, network)
         if whole:
             counts["truth"] = yield from self._count(self._ground_truth_tiles, labels, self._scene_ground_truth)
@@ -149,8 +149,8 @@ class Measure:
     def _held_out(self, network: TileNetwork, parent: bool) -> Generator[None, None, Count]:
         """Count pixels of the held-out corrections, and sum up the probability of what is painted."""
         held_out = self._sets.held_out
-        painted = PaintedProbability()
-        count = Count(np.zeros((len(self._names), len(self._names)), np.int64), painted=painted)
+        probability = ClassProbability()
+        count = Count(np.zeros((len(self._names), len(self._names)), np.int64), probability=probability)
 
         def probabilities(tile: Tile) -> NDArray[np.float32]:
             return network.probabilities(tile, parent=parent)
@@ -161,13 +161,13 @@ class Measure:
                 count.tiles += 1
                 ground_truth = held_out[tile] - np.uint8(1)
                 count.matrix += confusion_matrix(ground_truth, p.argmax(0).astype(np.uint8), len(self._names))
-                painted.add(tile.source, (tile.window[0], tile.window[1]), held_out[tile], p)
+                probability.add(tile.source, (tile.window[0], tile.window[1]), held_out[tile], p)
         return count
 
-    def _doubt(self, network: TileNetwork) -> Generator[None, None, float]:
+    def _uncertainty(self, network: TileNetwork) -> Generator[None, None, float]:
         """Sum up 1 less the parent's confidence over the pixels away from corrections."""
 
-        def doubt(tile: Tile) -> float:
+        def uncertainty(tile: Tile) -> float:
             inside = Window(*tile.window).clip(self._sets.images[tile.source].shape).slices_in(tile.window)
             valid = self._sets.valid(tile)
             confidence = network.probabilities(tile, parent=True).max(0)[inside if valid is None else valid]
@@ -176,7 +176,7 @@ class Measure:
         total = 0.0
         for group in self._side_by_side.groups(self._sets.check_scene):
             yield
-            total += sum(self._side_by_side.map(doubt, group))
+            total += sum(self._side_by_side.map(uncertainty, group))
         return total
 
     def _count(

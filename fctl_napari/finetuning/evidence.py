@@ -59,7 +59,7 @@ class Gain:
 
 
 @dataclass
-class PaintedProbability:
+class ClassProbability:
     """Probability that a network gives to the painted classes, by class and block of ``BLOCK`` px.
 
     Attributes
@@ -72,7 +72,7 @@ class PaintedProbability:
         default_factory=lambda: defaultdict(lambda: [0.0, 0.0]), repr=False
     )
 
-    def add(self, source: int, corner: tuple[int, int], painted: NDArray[np.uint8], p: NDArray[np.float32]) -> None:
+    def add(self, source: int, corner: tuple[int, int], corrected: NDArray[np.uint8], p: NDArray[np.float32]) -> None:
         """Add the held-out corrections of a tile.
 
         Parameters
@@ -81,13 +81,13 @@ class PaintedProbability:
             Number of the image.
         corner : tuple of 2 int
             First row and column of the tile in its image, px.
-        painted : ndarray of uint8 [T, T]
+        corrected : ndarray of uint8 [T, T]
             0 not scored, k + 1 class k.
         p : ndarray of float32 [C, T, T]
             Probabilities of the classes.
         """
-        y, x = np.nonzero(painted != NOTHING)
-        classes = painted[y, x].astype(np.int64) - 1
+        y, x = np.nonzero(corrected != NOTHING)
+        classes = corrected[y, x].astype(np.int64) - 1
         keys = np.stack([(y + corner[0]) // BLOCK, (x + corner[1]) // BLOCK, classes], 1)
         blocks, which = np.unique(keys, axis=0, return_inverse=True)
         which = which.ravel()
@@ -99,14 +99,14 @@ class PaintedProbability:
             block[1] += total
 
 
-def gain_of(before: PaintedProbability, after: PaintedProbability) -> Gain | None:
+def gain_of(before: ClassProbability, after: ClassProbability) -> Gain | None:
     """Compute the change between two networks on the same corrections, with its interval.
 
     Classes count alike, and the blocks of each class are drawn with replacement.
 
     Parameters
     ----------
-    before, after : PaintedProbability
+    before, after : ClassProbability
         Those of the parent and of the new network.
 
     Returns
@@ -128,6 +128,8 @@ def gain_of(before: PaintedProbability, after: PaintedProbability) -> Gain | Non
         for number in range(RESAMPLES):
             drawn = blocks[rng.integers(0, len(blocks), len(blocks))]
             resampled[number] += change[drawn].sum() / pixels[drawn].sum() / len(by_class)
-    means = (np.mean([sums[blocks].sum() / pixels[blocks].sum() for blocks in by_class]) for sums in (old, new))
-    interval = np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2]).tolist()
-    return Gain(*map(float, means), *interval, len(by_class))
+    was, now = (
+        float(np.mean([sums[blocks].sum() / pixels[blocks].sum() for blocks in by_class])) for sums in (old, new)
+    )
+    low, high = np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2]).tolist()
+    return Gain(was, now, low, high, len(by_class))

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, plain
-from fctl_napari.finetuning.evidence import LEAST, LEVEL, Gain, PaintedProbability, gain_of
+from fctl_napari.finetuning.evidence import LEAST, LEVEL, ClassProbability, Gain, gain_of
+
+USUAL = 0.1
+"""Share of the px that may change away from corrections, and on the training scenes, where none is stated."""
 
 WORDS = {
     "held_out": "held-out corrections",
@@ -32,9 +35,9 @@ class Figures:
         Share of pixels that are classified as by the parent, 0..1, or None if it is not measured.
     tiles : int
         Number of tiles.
-    painted : PaintedProbability or None
+    probability : ClassProbability or None
         Probability of the painted classes, on held-out corrections.
-    doubt : float or None
+    uncertainty : float or None
         Share of px that the parent itself expects to be wrong, 1 less its mean confidence, 0..1. None if it is not
         measured.
     """
@@ -42,8 +45,8 @@ class Figures:
     scores: Scores | None
     agreement: float | None
     tiles: int
-    painted: PaintedProbability | None = None
-    doubt: float | None = None
+    probability: ClassProbability | None = None
+    uncertainty: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
@@ -56,8 +59,8 @@ class Figures:
         out: dict[str, Any] = {"tiles": self.tiles}
         if self.agreement is not None:
             out["agreement"] = plain(self.agreement)
-        if self.doubt is not None:
-            out["doubt"] = plain(self.doubt)
+        if self.uncertainty is not None:
+            out["uncertainty"] = plain(self.uncertainty)
         if self.scores is not None:
             out |= self.scores.to_json() | {"pixels": self.scores.pixels}
         return out
@@ -77,18 +80,18 @@ class Count:
         Number of pixels that were compared with the parent.
     tiles : int
         Number of tiles.
-    painted : PaintedProbability or None
+    probability : ClassProbability or None
         Probability of the painted classes, where these are measured.
-    doubt : float or None
-        Sum of the parent's doubt over the compared pixels, where it is measured.
+    uncertainty : float or None
+        Sum of the parent's uncertainty over the compared pixels, where it is measured.
     """
 
     matrix: np.ndarray
     same: int = 0
     pixels: int = 0
     tiles: int = 0
-    painted: PaintedProbability | None = None
-    doubt: float | None = None
+    probability: ClassProbability | None = None
+    uncertainty: float | None = None
 
     def figures(self, names: tuple[str, ...]) -> Figures:
         """Compute the figures.
@@ -105,8 +108,8 @@ class Count:
         """
         scores = Scores.from_confusion(self.matrix, names) if self.matrix.any() else None
         agreement = self.same / self.pixels if self.pixels else None
-        doubt = self.doubt / self.pixels if self.doubt is not None and self.pixels else None
-        return Figures(scores, agreement, self.tiles, self.painted, doubt)
+        uncertainty = self.uncertainty / self.pixels if self.uncertainty is not None and self.pixels else None
+        return Figures(scores, agreement, self.tiles, self.probability, uncertainty)
 
 
 @dataclass(frozen=True)
@@ -161,30 +164,27 @@ class BeforeAfter:
 
     def gain(self) -> Gain | None:
         """Return the change of the probability of the painted class on held-out corrections, or None without any."""
-        before, after = (side["held_out"].painted if "held_out" in side else None for side in (self.before, self.after))
+        before, after = (
+            side["held_out"].probability if "held_out" in side else None for side in (self.before, self.after)
+        )
         return None if before is None or after is None else gain_of(before, after)
 
-    def bound(self, bound: float) -> float:
-        """Return the share of px that may change away from the corrections.
+    def bound(self) -> float:
+        """Return the share of px that may change away from the corrections where none is stated.
 
         A network that is unsure of an image, as of one unlike those that it was trained on, gets better by changing
         more of it, and so does one that is sure and wrong: by as much as held-out corrections of several classes surely
         gain. (Of a single class, a network that finds it everywhere gains as well.)
 
-        Parameters
-        ----------
-        bound : float
-            Bound of the share where the parent is sure and right, 0..1.
-
         Returns
         -------
         float
-            The bound, or the parent's doubt where that is larger, and the lower end of the gain, 0..1.
+            ``USUAL``, or the parent's uncertainty where that is larger, and the lower end of the gain, 0..1.
         """
         figures, gain = self.before.get("scene"), self.gain()
-        doubt = 0.0 if figures is None or figures.doubt is None else figures.doubt
+        uncertainty = 0.0 if figures is None or figures.uncertainty is None else figures.uncertainty
         learned = max(gain.low, 0.0) if gain is not None and gain.classes > 1 else 0.0
-        return min(max(bound, doubt) + learned, 1.0)
+        return min(max(USUAL, uncertainty) + learned, 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
@@ -242,7 +242,7 @@ class GateResult:
     reasons: tuple[str, ...] = field(default=())
 
 
-def judge(card: BeforeAfter, bound: float) -> GateResult:
+def judge(card: BeforeAfter, bound: float | None) -> GateResult:
     """Decide whether to keep a candidate.
 
     It is kept if it surely gives the painted class of held-out corrections a higher probability, and changes little
@@ -253,9 +253,9 @@ def judge(card: BeforeAfter, bound: float) -> GateResult:
     ----------
     card : BeforeAfter
         Figures before and after.
-    bound : float
-        Bound of the share of pixels, 0..1, that may change away from corrections and on the training scenes. Of the
-        corrected image more may change where the parent is less sure, see ``BeforeAfter.bound``.
+    bound : float or None
+        Bound of the share of pixels, 0..1, that may change away from corrections and on the training scenes. None for
+        ``USUAL``, where of the corrected image more may change if there are reasons, see ``BeforeAfter.bound``.
 
     Returns
     -------
@@ -264,7 +264,8 @@ def judge(card: BeforeAfter, bound: float) -> GateResult:
     """
     keep, reason = _on_corrections(card)
     reasons = [reason]
-    for part, most in (("scene", card.bound(bound)), ("training", bound)):
+    stated = USUAL if bound is None else bound
+    for part, most in (("scene", card.bound() if bound is None else bound), ("training", stated)):
         agreement = card.agreement(part)
         if part == "scene" and math.isnan(agreement):
             reasons.append("No tile lies away from the corrections, so it is not known how much changes there.")
@@ -273,7 +274,7 @@ def judge(card: BeforeAfter, bound: float) -> GateResult:
             keep = keep and held
             words = "which is within" if held else "which is beyond"
             why = f"{100 * most:.0f} %"
-            if most > bound:
+            if most > stated:
                 why += " (more than usual, as the network before is unsure of the image or errs on the corrections)"
             reasons.append(
                 f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of {why}."

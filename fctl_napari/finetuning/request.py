@@ -75,8 +75,9 @@ class FinetuneRequest(BaseModel):
         Number of tiles away from corrections on which agreement is measured. As many of the training set are added.
     truth_tiles : int
         Largest number of tiles, evenly spread, on which the ground truth is compared.
-    bound : float
-        Bound of the gate: agreement with the parent may fall by less than this, 0..1.
+    bound : float or None
+        Bound of the gate: agreement with the parent may fall by less than this, 0..1. None for a tenth, and more of
+        an image that the parent is unsure of or errs on.
     check_every : int
         Steps between checks.
     patience : int
@@ -124,7 +125,7 @@ class FinetuneRequest(BaseModel):
     held_out: float = Field(default=0.2, ge=0, lt=1)
     check_tiles: int = Field(default=16, ge=0)
     truth_tiles: int = Field(default=256, ge=1)
-    bound: float = Field(default=0.1, gt=0, le=1)
+    bound: float | None = Field(default=None, gt=0, le=1)
     check_every: int = Field(default=25, ge=1)
     patience: int = Field(default=4, ge=1)
     save_every: int = Field(default=25, ge=1)

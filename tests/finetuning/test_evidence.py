@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fctl_napari.finetuning.evidence import BLOCK, PaintedProbability, gain_of
+from fctl_napari.finetuning.evidence import BLOCK, ClassProbability, gain_of
 
 TILE = 4 * BLOCK
 
 
-def probability_of(painted: NDArray[np.uint8], p: NDArray[np.float32], corner: Any = (0, 0)) -> PaintedProbability:
-    found = PaintedProbability()
+def probability_of(painted: NDArray[np.uint8], p: NDArray[np.float32], corner: Any = (0, 0)) -> ClassProbability:
+    found = ClassProbability()
     found.add(0, corner, painted, p)
     return found
 
@@ -45,7 +45,7 @@ def test_tiles_that_share_a_block_add_up_to_it() -> None:
     whole = gain_of(probability_of(painted, before), probability_of(painted, after))
     halves = []
     for p in (before, after):
-        found = PaintedProbability()
+        found = ClassProbability()
         for part in (slice(0, 40), slice(40, TILE)):
             found.add(0, (0, part.start), painted[:, part], p[:, :, part])
         halves.append(found)

@@ -16,7 +16,7 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.domain import out_of_domain, trained_on
 from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
-from fctl_napari.finetuning.evidence import PaintedProbability
+from fctl_napari.finetuning.evidence import ClassProbability
 from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.gate import BeforeAfter, Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
@@ -240,7 +240,7 @@ def test_a_candidate_that_is_held_back_waits_and_nothing_is_overwritten(request_
 
 def figures(right, agreement):
     """The probability of the painted class on held-out corrections, in %, and agreement with the parent elsewhere."""
-    painted = PaintedProbability()
+    painted = ClassProbability()
     painted.add(0, (0, 0), np.ones((32, 32), np.uint8), np.full((2, 32, 32), right / 100, np.float32))
     away = Figures(None, agreement, 1)
     return {"held_out": Figures(None, None, 1, painted), "scene": away, "training": away}

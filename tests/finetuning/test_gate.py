@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from fctl_napari.finetuning.evidence import BLOCK, PaintedProbability
+from fctl_napari.finetuning.evidence import BLOCK, ClassProbability
 from fctl_napari.finetuning.gate import BeforeAfter, Count, Figures, judge
 
 NAMES = ("a", "b")
@@ -19,11 +19,11 @@ def figures(right=None, same=None, painted=None, doubt=None):
         count.matrix[:] = [[right, 100 - right], [0, 100]]
     if same is not None:
         count.same, count.pixels = same, 100
-        count.doubt = doubt
+        count.uncertainty = doubt
     if painted is not None:
-        count.painted = PaintedProbability()
+        count.probability = ClassProbability()
         p = np.full((2, BLOCK, 3 * BLOCK), painted / 100, np.float32)
-        count.painted.add(0, (0, 0), np.ones((BLOCK, 3 * BLOCK), np.uint8), p)
+        count.probability.add(0, (0, 0), np.ones((BLOCK, 3 * BLOCK), np.uint8), p)
     return count.figures(NAMES)
 
 
@@ -59,16 +59,23 @@ def card(held_out=None, scene=None, training=None, ground_truth=None, doubt=None
     ],
 )
 def test_the_gate(given, keep):
-    gate_result = judge(given, 0.1)
+    gate_result = judge(given, None)
     assert gate_result.keep is keep
     assert gate_result.reasons
     assert all(reason.endswith(".") for reason in gate_result.reasons)
 
 
+def test_a_bound_that_is_stated_holds():
+    given = card(held_out=(20, 60), scene=89, doubt=30)
+    assert not judge(given, 0.1).keep
+    assert judge(given, 0.2).keep
+    assert "the bound of 10 %." in judge(given, 0.1).reasons[1]
+
+
 def test_figures_are_for_json_and_for_a_line():
     given = card(held_out=(20, 60), scene=95, doubt=30)
     kept = json.loads(json.dumps(given.to_json(), allow_nan=False))
-    assert kept["before"]["scene"] == {"tiles": 1, "agreement": 1.0, "doubt": 0.3}
+    assert kept["before"]["scene"] == {"tiles": 1, "agreement": 1.0, "uncertainty": 0.3}
     assert kept["after"]["scene"] == {"tiles": 1, "agreement": 0.95}
     assert kept["gain"] == pytest.approx({"before": 0.2, "after": 0.6, "low": 0.4, "high": 0.4, "classes": 1})
     before, after = given.miou("held_out")
@@ -80,7 +87,7 @@ def test_figures_are_for_json_and_for_a_line():
 
 
 def test_reasons_name_the_interval_and_the_larger_bound():
-    reasons = judge(card(held_out=(20, 60), scene=89, doubt=30), 0.1).reasons
+    reasons = judge(card(held_out=(20, 60), scene=89, doubt=30), None).reasons
     assert reasons == (
         "The probability of the painted class on held-out corrections rose: 0.200 before, 0.600 after (90 % interval "
         "of the change +0.400 to +0.400).",
@@ -94,19 +101,19 @@ def test_more_may_change_where_corrections_of_several_classes_surely_gain(classe
     """A network that finds one class everywhere gains on it, too."""
     sides = []
     for p, same in ((0.2, 100), (0.6, 60)):
-        painted = PaintedProbability()
+        painted = ClassProbability()
         values = np.ones((BLOCK, 2 * BLOCK), np.uint8)
         values[:, BLOCK:] = classes
         painted.add(0, (0, 0), values, np.full((2, *values.shape), p, np.float32))
         sides.append({"held_out": Figures(None, None, 1, painted), "scene": figures(same=same)})
-    assert judge(BeforeAfter(*sides), 0.1).keep is keep
+    assert judge(BeforeAfter(*sides), None).keep is keep
 
 
 def test_a_change_that_is_not_sure_is_not_kept():
     """Of four blocks with changes on both sides of 0, the mean may as well be below it."""
     sides = []
     for changes in ((0, 0, 0, 0), (30, -20, 20, -15)):
-        painted = PaintedProbability()
+        painted = ClassProbability()
         p = np.kron(np.array([changes]), np.ones((BLOCK, BLOCK))).astype(np.float32) / 100 + 0.5
         painted.add(0, (0, 0), np.ones(p.shape, np.uint8), p[None])
         sides.append({"held_out": Figures(None, None, 1, painted)})
