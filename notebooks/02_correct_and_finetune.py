@@ -157,7 +157,7 @@ middle.set(title="IoU on held-out corrections", xlabel="step")
 middle.legend()
 for part in ("scene", "training"):
     right.plot(list(checks), [now[part].agreement for now in checks.values()], "o-", label=part)
-right.axhline(1 - request.bound, color="0.5", linestyle="--", label="gate")
+right.axhline(1 - result.card.bound(), color="0.5", linestyle="--", label="gate")
 right.set(title="called as by the parent, elsewhere", xlabel="step")
 right.legend()
 plt.close(figure)
