@@ -23,8 +23,8 @@ RESAMPLES = 400
 LEVEL = 90.0
 """Confidence level of the interval, %."""
 
-LEAST = 5e-4
-"""Least change that counts, as the parent's predictions are kept in half precision."""
+LEAST = 0.005
+"""Least change that counts: a smaller one is of no use, however sure it is."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Gain:
 
     @property
     def rose(self) -> bool:
-        """True if the whole interval lies above 0."""
-        return self.low > LEAST
+        """True if the change counts, and its whole interval lies above 0."""
+        return self.low > 0 and self.change >= LEAST
 
 
 @dataclass

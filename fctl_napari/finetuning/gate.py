@@ -274,7 +274,7 @@ def judge(card: BeforeAfter, bound: float | None) -> GateResult:
             keep = keep and held
             words = "which is within" if held else "which is beyond"
             why = f"{100 * most:.0f} %"
-            if most > stated:
+            if most >= stated + 0.005:  # as it is rounded
                 why += " (more than usual, as the network before is unsure of the image or errs on the corrections)"
             reasons.append(
                 f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of {why}."

@@ -51,6 +51,8 @@ def card(held_out=None, scene=None, training=None, ground_truth=None, doubt=None
         (card(held_out=(20, 60), scene=95, training=80, doubt=30), False),
         (card(held_out=(20, 60), scene=95, training=80), False),
         (card(held_out=(60, 60), scene=99), False),
+        (card(held_out=(60, 60.3), scene=99), False),  # sure, and of no use
+        (card(held_out=(60, 61), scene=99), True),
         (card(held_out=(60, 20), scene=99), False),
         (card(scene=99), False),  # nothing to judge by
         (card(scene=99, ground_truth=(20, 60)), True),
