@@ -246,8 +246,7 @@ def judge(card: BeforeAfter, bound: float | None) -> GateResult:
     """Decide whether to keep a candidate.
 
     It is kept if it surely gives the painted class of held-out corrections a higher probability, and changes little
-    elsewhere.
-    Without held-out corrections, it has to be better on the ground truth.
+    elsewhere. Without held-out corrections, it has to be better on the ground truth.
 
     Parameters
     ----------
