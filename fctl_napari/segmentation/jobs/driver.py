@@ -310,9 +310,9 @@ class Driver:
 
     def _flush(self) -> None:
         """Synchronize the store with the cells that the workers wrote, and report them."""
-        self._flushed = time.monotonic()
         if not self._written:
             return
+        self._flushed = time.monotonic()
         cells, self._written = self._written, []
         windows = self._store.finish(cells)
         self._done += len(cells)
