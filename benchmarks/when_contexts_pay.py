@@ -11,6 +11,7 @@ all ways of one fold and seed, and measured on blocks of scenes that it was not 
 * ``same``: the network of ``contexts``, whose two contexts are the tile itself (equal parameters, equal FLOPs);
 * ``halo``: no contexts, but tiles 1.75 times as wide, of which the same core is used (equal FLOPs, more to see);
 * ``contexts``: the tile at x1, x3 and x9;
+* ``color none``, ``color``: ``none`` and ``contexts``, trained with colors of other scenes and haze;
 * others: one setting of ``contexts`` changed.
 
 A row that is in the table is not trained again.
@@ -83,6 +84,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "same": {"contexts": SAME, "ale": "none"},
     "halo": {"contexts": [], "ale": "none"},
     "contexts": {"contexts": CONTEXTS, "ale": "none"},
+    "color none": {"contexts": [], "ale": "none"},
+    "color": {"contexts": CONTEXTS, "ale": "none"},
     "own cells": {"contexts": CONTEXTS, "ale": "none", "gpe_unit": "context"},
     "no gpe": {"contexts": CONTEXTS, "ale": "none", "gpe": False},
     "ale": {"contexts": CONTEXTS, "ale": "d", "ale_windows": (3, 5)},
@@ -96,6 +99,9 @@ WAYS: dict[str, dict[str, Any]] = {
         "ale": "none",
     },
 }
+
+COLOR = {"color_transfer": 1.0, "haze": 0.3}
+"""What is added to the augmentation of the ways whose names begin with color."""
 
 FIELDS = [
     *("set", "fold", "scenes", "tile", "way", "seed", "steps"),
@@ -161,6 +167,7 @@ def train_config(row: dict[str, Any], weights: Path, options: argparse.Namespace
         data={"layout": "pairs"},
         augment={
             "brightness": 0.3, "contrast": 0.3, "saturation": 0.4, "channel_gain": 0.1, "gamma": 0.3, "scale": 1.4,
+            **(COLOR if row["way"].startswith("color") else {}),
         },
         steps=row["steps"],
         batch=max(1, PIXELS // tile**2),

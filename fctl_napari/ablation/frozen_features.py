@@ -28,6 +28,7 @@ from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler
+from fctl_napari.training.tones import SceneTones
 from fctl_napari.training.weight_init import start_streams_from
 
 BATCH = 8
@@ -85,6 +86,7 @@ class FeatureMaker:
         contexts = () if stream.context is None else (stream.context,)
         self._network = network.model_copy(update={"contexts": contexts, "ale": "none", "lcf": True})
         self._sampler = TileSampler(scenes, self._network, config.augment, config.balanced_tiles, config.seed)
+        self._tones = SceneTones(scenes, self._network)
         self._model = FCtL(self._network)
         start_streams_from(self._model, frozen.checkpoint)
         self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
@@ -149,7 +151,8 @@ class FeatureMaker:
         """
         if part == "trained":
             rng = np.random.default_rng([self._config.seed, 3, index])
-            return collate(self._sampler.batch(index, 1), self._config.augment, rng, self._network.in_channels)
+            samples = self._sampler.batch(index, 1)
+            return collate(samples, self._config.augment, rng, self._network.in_channels, tones=self._tones)
         tile = self._measured[index]
         scene = self._scenes[tile.scene]
         size = self._network.tile_size

@@ -13,11 +13,15 @@ from torch import Tensor
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.training.config import AugmentSettings
 from fctl_napari.training.data import Sample
+from fctl_napari.training.tones import SceneTones
 from fctl_napari.windows import IntWindow
+
+HAZE = 160.0, 255.0
+"""Range of the light of haze in a band."""
 
 
 class Color:
-    """One random change of color: gamma, gain per channel, brightness, contrast, saturation.
+    """One random change of color: values of another scene, gamma, gain by channel, contrast, saturation, haze.
 
     Parameters
     ----------
@@ -27,9 +31,15 @@ class Color:
         Random generator.
     channels : int, optional
         Number of bands.
+    tones : SceneTones or None, optional
+        Histograms of the training scenes, for a transfer of color.
+    scene : int, optional
+        Index of the scene that is changed.
 
     Attributes
     ----------
+    curves : Tensor of float32 [C, 256] or None
+        New value of each value.
     gamma : float
         Exponent.
     gain : ndarray of float32 [C]
@@ -38,9 +48,20 @@ class Color:
         Factor of the distance to the pivot.
     saturation : float
         Factor of the distance to gray.
+    haze : float
+        Share of the light of haze.
+    light : Tensor of float32 [C, 1, 1]
+        Value of that light in each band.
     """
 
-    def __init__(self, settings: AugmentSettings, rng: np.random.Generator, channels: int = 3) -> None:
+    def __init__(
+        self,
+        settings: AugmentSettings,
+        rng: np.random.Generator,
+        channels: int = 3,
+        tones: SceneTones | None = None,
+        scene: int = 0,
+    ) -> None:
         def around(spread: float, size: int | None = None) -> NDArray[np.float64]:
             return np.asarray(1 + rng.uniform(-spread, spread, size))
 
@@ -48,6 +69,11 @@ class Color:
         self.gain = (around(settings.channel_gain, channels) * around(settings.brightness)).astype(np.float32)
         self.contrast = float(around(settings.contrast))
         self.saturation = float(around(settings.saturation))
+        self.curves: Tensor | None = None
+        if settings.color_transfer and tones is not None:
+            self.curves = torch.from_numpy(tones.curves(scene, settings.color_transfer, rng))
+        self.haze = rng.uniform(0, settings.haze) if settings.haze else 0.0
+        self.light = torch.from_numpy(rng.uniform(*HAZE, (channels, 1, 1)) if settings.haze else np.zeros(1)).float()
 
     def __call__(self, images: Tensor, pivot: float) -> Tensor:
         """Change the colors of images.
@@ -65,12 +91,16 @@ class Color:
             Values of the bands, 0..255.
         """
         out = images
+        if self.curves is not None:
+            values = images.round().long()
+            out = torch.stack([curve[values[:, band]] for band, curve in enumerate(self.curves)], 1)
         if self.gamma != 1.0:
             out = (out / 255) ** self.gamma * 255
         out = out * torch.from_numpy(self.gain)[:, None, None]
         out = (out - pivot) * self.contrast + pivot
         gray = out.mean(1, keepdim=True)
-        return (gray + (out - gray) * self.saturation).clamp(0, 255)
+        out = gray + (out - gray) * self.saturation
+        return (out + (self.light - out) * self.haze).clamp(0, 255)
 
 
 @dataclass
@@ -151,6 +181,7 @@ def collate(
     rng: np.random.Generator,
     channels: int = 3,
     tiles_of: TilesOf | None = None,
+    tones: SceneTones | None = None,
 ) -> Batch:
     """Augment and stack samples.
 
@@ -169,6 +200,8 @@ def collate(
         Number of bands. A further channel is a mask, whose values stay.
     tiles_of : callable or None, optional
         Reader of all tiles of a scene, for a network that looks at them.
+    tones : SceneTones or None, optional
+        Histograms of the training scenes, for a transfer of color.
 
     Returns
     -------
@@ -181,7 +214,7 @@ def collate(
         turns[scene] = (
             Dihedral(bool(rng.integers(2)), int(rng.integers(4))) if settings.dihedral else Dihedral(False, 0)
         )
-        colors[scene] = Color(settings, rng, channels)
+        colors[scene] = Color(settings, rng, channels, tones, scene)
 
     def image(sample: Sample, pixels: NDArray[np.uint8]) -> Tensor:
         turned = torch.from_numpy(np.ascontiguousarray(turns[sample.scene].pixels(pixels))).float()

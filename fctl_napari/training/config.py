@@ -113,6 +113,11 @@ class AugmentSettings(_Settings):
         Largest relative change.
     gamma : float
         Largest change of the exponent's logarithm.
+    color_transfer : float
+        Largest share by which the histograms of a scene's bands move to those of another training scene, drawn anew for
+        each step.
+    haze : float
+        Largest share of the light of haze that is mixed in.
     """
 
     dihedral: bool = True
@@ -122,6 +127,8 @@ class AugmentSettings(_Settings):
     saturation: float = Field(default=0.2, ge=0, le=1)
     channel_gain: float = Field(default=0.0, ge=0, le=1)
     gamma: float = Field(default=0.0, ge=0, le=1)
+    color_transfer: float = Field(default=0.0, ge=0, le=1)
+    haze: float = Field(default=0.0, ge=0, lt=1)
 
 
 class RunSettings(_Settings):

@@ -42,6 +42,7 @@ from fctl_napari.training.epochs import counted
 from fctl_napari.training.optimizer import freeze, make_optimizer, norms_to_train, train_norms
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.scene_identity import scene_fingerprint
+from fctl_napari.training.tones import SceneTones
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
 from fctl_napari.training.weight_init import parent_card, start
 from fctl_napari.windows import IntWindow
@@ -179,6 +180,7 @@ class Trainer:
             encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
         seen = learned_view(network)
         self.sampler = TileSampler(self.scenes, seen, config.augment, config.balanced_tiles, config.seed)
+        self._tones = SceneTones(self.scenes, seen)
         for warning in unlearnable(self.sampler, self.table.names):
             warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
@@ -300,6 +302,7 @@ class Trainer:
             np.random.default_rng([self.config.seed, 3, number]),
             self.model.config.in_channels,
             self._tiles_of if self.model.gathers else None,
+            self._tones,
         )
 
     def _tiles_of(self, scene: int) -> Iterator[tuple[NDArray[np.uint8], IntWindow]]:
