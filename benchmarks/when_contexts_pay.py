@@ -12,6 +12,7 @@ all ways of one fold and seed, and measured on blocks of scenes that it was not 
 * ``halo``: no contexts, but tiles 1.75 times as wide, of which the same core is used (equal FLOPs, more to see);
 * ``contexts``: the tile at x1, x3 and x9;
 * ``color none``, ``color``: ``none`` and ``contexts``, trained with colors of other scenes and haze;
+* ``frozen``: ``contexts``, whose encoders of the contexts stay as they start, as the tile's shallow layers do;
 * others: one setting of ``contexts`` changed.
 
 A row that is in the table is not trained again.
@@ -71,8 +72,20 @@ SETS: dict[str, dict[str, Any]] = {
         "values": {0: 0, 1: 1, 2: 2},
         "folds": [["26806", "26607", "31216", "31162"], ["26626", "26722", "31180", "31234"]],
     },
+    "together": {
+        "classes": ["water", "bare", "vegetation", "built"],
+        "parts": {
+            "aerial": {0: 0, 1: 1, 2: 3, 3: 3, 4: 2},
+            "dunes": {0: 0, 2: 2, 3: 1, 4: 1, 5: 2, 6: 2, 7: 1, 8: 2, 9: 3, 10: 3},
+            "river": {0: 0, 1: 1, 2: 2},
+        },
+        "folds": [["aerial_scene5", "dunes_scene2", "dunes_scene8", "river_26626", "river_31234"]],
+    },
 }
-"""Classes of each set, the class of each value of its masks (others: none), and the scenes of each fold."""
+"""Classes of each set, the class of each value of its masks (others: none), and the scenes of each fold.
+
+``together`` holds the scenes of all, with their classes mapped.
+"""
 
 SHALLOW = ["encoders.tile.stem", *(f"encoders.tile.blocks.{k}." for k in range(3))]
 CONTEXTS = [{"name": "local"}, {"name": "medium", "scale": 3.0}, {"name": "large", "scale": 9.0}]
@@ -86,6 +99,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "contexts": {"contexts": CONTEXTS, "ale": "none"},
     "color none": {"contexts": [], "ale": "none"},
     "color": {"contexts": CONTEXTS, "ale": "none"},
+    "frozen": {"contexts": CONTEXTS, "ale": "none"},
     "own cells": {"contexts": CONTEXTS, "ale": "none", "gpe_unit": "context"},
     "no gpe": {"contexts": CONTEXTS, "ale": "none", "gpe": False},
     "ale": {"contexts": CONTEXTS, "ale": "d", "ale_windows": (3, 5)},
@@ -120,28 +134,37 @@ class MeasuredTrainer(Trainer):
 
 def prepare(name: str, data: Path, out: Path) -> Path:
     """Link a set's images and write its masks with the classes of ``SETS``."""
-    from PIL import Image
-
     folder, entry = out / name, SETS[name]
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    table = np.full(256, IGNORE, np.uint8)
-    for value, index in entry["values"].items():
-        table[value] = index
-    source = data / name
-    flat = name == "aerial"
-    Image.MAX_IMAGE_PIXELS = None
-    for mask in sorted(source.glob("*_label.png") if flat else (source / "masks").glob("*.png")):
-        stem = mask.stem.removesuffix("_label")
-        image = next((source if flat else source / "images").glob(f"{stem}.*"))
-        link = folder / "images" / image.name
-        if not link.exists():
-            link.symlink_to(image.absolute())
-        Image.fromarray(table[np.asarray(Image.open(mask))]).save(folder / "masks" / f"{stem}.png")
+    if "parts" in entry:
+        for part, values in entry["parts"].items():
+            _prepare_scenes(data / part, values, folder, f"{part}_")
+    else:
+        _prepare_scenes(data / name, entry["values"], folder, "")
     colors = [[40 * k, 255 - 30 * k, (97 * k) % 256] for k in range(len(entry["classes"]))]
     classes = [{"name": n, "color": c} for n, c in zip(entry["classes"], colors, strict=True)]
     (folder / "classes.json").write_text(json.dumps({"classes": classes}))
     return folder
+
+
+def _prepare_scenes(source: Path, values: dict[int, int], folder: Path, prefix: str) -> None:
+    """Link the images of a folder and map the values of its masks."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+    table = np.full(256, IGNORE, np.uint8)
+    for value, index in values.items():
+        table[value] = index
+    flat = not (source / "masks").is_dir()
+    for mask in sorted(source.glob("*_label.png") if flat else (source / "masks").glob("*.png")):
+        stem = mask.stem.removesuffix("_label")
+        image = next((source if flat else source / "images").glob(f"{stem}.*"))
+        link, target = folder / "images" / f"{prefix}{image.name}", folder / "masks" / f"{prefix}{stem}.png"
+        if not link.exists():
+            link.symlink_to(image.absolute())
+        if not target.exists():
+            Image.fromarray(table[np.asarray(Image.open(mask))]).save(target)
 
 
 def train_config(row: dict[str, Any], weights: Path, options: argparse.Namespace) -> TrainConfig:
@@ -177,13 +200,13 @@ def train_config(row: dict[str, Any], weights: Path, options: argparse.Namespace
         loss="cross_entropy",
         class_weights="inverse_sqrt",
         balanced_tiles=1.0,
-        frozen=SHALLOW,
+        frozen=[*SHALLOW, *(["encoders.medium", "encoders.large"] if row["way"] == "frozen" else [])],
         save_every=10**6,
         precision=options.precision,
     )  # fmt: skip
 
 
-def blocks(scenes: Sequence[Scene]) -> list[tuple[Scene, list[IntWindow]]]:
+def blocks(scenes: Sequence[Scene], most: int = BLOCKS) -> list[tuple[Scene, list[IntWindow]]]:
     """Draw the blocks that are measured, from all that have labels on a tenth of their px or more."""
     found = []
     for index, scene in enumerate(scenes):
@@ -193,7 +216,7 @@ def blocks(scenes: Sequence[Scene]) -> list[tuple[Scene, list[IntWindow]]]:
         for r, c in np.argwhere(labelled.mean((1, 3)) >= 0.1):
             y, x = int(r) * BLOCK, int(c) * BLOCK
             found.append((index, (y, x, y + BLOCK, x + BLOCK)))
-    chosen = np.random.default_rng(0).choice(len(found), min(BLOCKS, len(found)), replace=False)
+    chosen = np.random.default_rng(0).choice(len(found), min(most, len(found)), replace=False)
     return [
         (scene, [found[i][1] for i in sorted(chosen) if found[i][0] == index]) for index, scene in enumerate(scenes)
     ]
@@ -256,6 +279,16 @@ def read_rows(table: Path) -> list[dict[str, str]]:
         return []
     with table.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def append(table: Path, fields: Sequence[str], row: dict[str, Any]) -> None:
+    """Add a row to the table."""
+    fresh = not table.exists()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def report(rows: Sequence[dict[str, str]], against: str) -> None:
@@ -321,12 +354,7 @@ def main() -> None:
                             if tuple(map(str, values)) in done or fold >= len(SETS[name]["folds"]):
                                 continue
                             found = run(row, folder, options.weights, options)
-                            fresh = not options.csv.exists()
-                            with options.csv.open("a", newline="") as file:
-                                writer = csv.DictWriter(file, FIELDS)
-                                if fresh:
-                                    writer.writeheader()
-                                writer.writerow(found)
+                            append(options.csv, FIELDS, found)
                             print(*(found[key] for key in FIELDS), flush=True)
 
 
