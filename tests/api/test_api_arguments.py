@@ -100,7 +100,7 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "export: source cannot be None": lambda: fctl.export(None, out),  # type: ignore[arg-type]
         "kind cannot be 'x'": lambda: fctl.export(segmented, out, kind="x"),  # type: ignore[arg-type]
         "evaluate: source cannot be <Image": lambda: fctl.evaluate(image, truth),  # type: ignore[arg-type]
-        "the ground truth: has shape ()": lambda: fctl.evaluate(segmented, None, progress=False),
+        "There is no ground truth": lambda: fctl.evaluate(segmented, None, progress=False),
         "boundary_px cannot be 0": lambda: fctl.evaluate(segmented, truth, boundary_px=0),
         "measure cannot be 'x'": lambda: fctl.errors(segmented, measure="x"),  # type: ignore[arg-type]
         "by cannot be 'x'": lambda: fctl.errors(segmented, by="x"),  # type: ignore[arg-type]
@@ -235,9 +235,14 @@ def test_arrays_and_maps_are_ground_truths(segmented: fctl.Map, truth: Path, pai
         found = fctl.evaluate(segmented, same, progress=False)
         assert np.array_equal(found.evaluation.confusion, wanted.evaluation.confusion)
         assert len(fctl.errors(segmented, same, progress=False)) == len(fctl.errors(segmented, truth, progress=False))
-    itself = fctl.evaluate(segmented, segmented, progress=False)
-    assert itself.accuracy == 1
     with_corrections = fctl.Map(segmented.path, corrections=painted)
+    for itself, same in (
+        (segmented, segmented),
+        (segmented, str(segmented.path)),
+        (with_corrections, fctl.Map(segmented.path, corrections=painted)),
+    ):
+        with pytest.raises(InputError, match="is the map itself"):
+            fctl.evaluate(itself, same, progress=False)
     against = fctl.evaluate(segmented, with_corrections, progress=False)
     assert against.accuracy == pytest.approx((segmented.read() == with_corrections.read()).mean())
     for corrections in (painted, fctl.open(painted)):  # they are no part of what is compared with them
