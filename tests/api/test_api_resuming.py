@@ -81,6 +81,18 @@ def test_a_call_that_fails_leaves_nothing_to_resume(scene: Path, network: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_learned_before_something_is_painted(scene: Path, network: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(scene, tmp_path / "scene.ome.zarr")
+    for call in (
+        lambda: fctl.finetune(own, network, steps=1, progress=False),
+        lambda: fctl.corrections(own, write=False),
+    ):
+        with pytest.raises(
+            InputError, match=r"scene\.corrections\.ome\.zarr: there are no corrections yet; paint some first"
+        ):
+            call()
+
+
 def test_an_array_is_segmented_further_by_the_same_call(
     pixels: np.ndarray, network: Path, segmented: fctl.Map, tmp_path: Path
 ) -> None:
