@@ -125,6 +125,10 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "seeds cannot be 0": lambda: fctl.ablate(3, seeds=0),
         "is a Dataset; give one of its arrays: land": lambda: fctl.open(dataset),
         "chunks of unknown size": lambda: fctl.open(unknown),
+        "image: cannot be None; give a path, an address, or an array": lambda: fctl.segment(None),
+        "image: cannot be {}": lambda: fctl.open({}),
+        "image: cannot be 5;": lambda: fctl.corrections(5),
+        "image: cannot be <object": lambda: fctl.explain(object(), (1, 1)),
         "rows of different lengths": lambda: fctl.open([[1, 2], [3]]),
         "value_range cannot be (1,)": lambda: fctl.open(scene, value_range=(1,)),  # type: ignore[arg-type]
         "bands cannot be (0, 1)": lambda: fctl.open(scene, bands=(0, 1)),  # type: ignore[arg-type]
