@@ -251,7 +251,7 @@ def test_an_array_is_saved_first(
     assert store.path.parent == cache / "fctl-napari"
     assert store.done().all()
     assert np.array_equal(level(mask_of(viewer)), np.asarray(store.labels.levels[0][:]))
-    assert any("saved in the cache" in message for _, message in notes)
+    assert sum("saved in the cache" in message for _, message in notes) == 1
 
     array[50, 50] += 1  # other pixels are another image, whose result is not resumed
     form.result.clear()
@@ -259,6 +259,7 @@ def test_an_array_is_saved_first(
     until(lambda: not widget.running)
     assert Path(form.result.text()) != store.path
     assert errors(notes) == []
+    assert sum("saved in the cache" in message for _, message in notes) == 1  # said once of a layer
 
 
 def test_other_data_in_a_layer_are_another_image(
@@ -274,6 +275,7 @@ def test_other_data_in_a_layer_are_another_image(
     assert widget.form.result.text() == ""
     second = run(widget, WHOLE, until)
     assert errors(notes) == []
+    assert sum("saved in the cache" in message for _, message in notes) == 2  # it is another array
     assert second.path != first.path
     assert second.done().all()
     until(lambda: identities().names(layer) is not None)
