@@ -116,10 +116,13 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "segment: out cannot be ''": lambda: fctl.segment(scene, network, ""),
         "export: out cannot be ''": lambda: fctl.export(segmented, ""),
         "evaluate: ground_truth cannot be ''": lambda: fctl.evaluate(segmented, ""),
-        "refine: got an unexpected keyword argument 'foo'": lambda: anything(fctl, "refine")(
+        "refine: foo: there is no such setting; it takes source": lambda: anything(fctl, "refine")(
             segmented, network, out, foo=1
         ),
-        "ablate: got an unexpected keyword argument 'foo'": lambda: anything(fctl, "ablate")(3, foo=1),
+        "fine-tuning: foo: there is no such setting": lambda: fctl.finetune(scene, corrections=truth, foo=1),
+        "earth: foo: there is no such setting": lambda: fctl.train("earth", settings={"foo": 1}),
+        "network settings: foo: there is no such setting": lambda: fctl.train("earth", settings={"network.foo": 1}),
+        "ablate: foo: there is no such setting; it takes tables": lambda: anything(fctl, "ablate")(3, foo=1),
         "segment: missing a required argument: 'image'": lambda: anything(fctl, "segment")(),
         "load_checkpoint: name cannot be 5": lambda: fctl.load_checkpoint(5),  # type: ignore[arg-type]
         "seeds cannot be 0": lambda: fctl.ablate(3, seeds=0),
