@@ -156,7 +156,7 @@ def test_no_tiles_is_no_work(model: FCtL, image: Pyramid) -> None:
     assert list(Predictor(model, device="cpu").predict(image, [])) == []
 
 
-def test_an_array_that_cannot_be_read_is_reported_as_such(model: FCtL, windows: list[tuple[int, int, int, int]]) -> None:
+def test_an_array_that_cannot_be_read_is_said_to_be(model: FCtL, windows: list[tuple[int, int, int, int]]) -> None:
     class Damaged:
         shape, dtype = (150, 170, 3), np.dtype(np.uint8)
 
