@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class FctlError(Exception):
     """Base of every error whose message is written for the user.
@@ -96,3 +101,24 @@ def reason_of(error: BaseException) -> str:
         The line, or the name of the error's type if there is none.
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def fault_of(error: ValidationError) -> str:
+    """Return the first fault of settings, to be quoted in a sentence of ours.
+
+    Parameters
+    ----------
+    error : ValidationError
+        Error of the model that the settings are of.
+
+    Returns
+    -------
+    str
+        Name of the setting, and what is wrong, without a full stop: ``"stepz: there is no such setting; check the
+        name"``.
+    """
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    unknown = first["type"] == "extra_forbidden"
+    message = "there is no such setting; check the name" if unknown else first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

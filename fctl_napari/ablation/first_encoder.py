@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.model_card import Card, resolve_checkpoint
-from fctl_napari.training.config import TrainConfig
+from fctl_napari.model.presets import preset
 
 FIRST = "first"
 """Name of the stage without contexts, in the model card of a built-in checkpoint."""
@@ -47,10 +46,10 @@ def write_first_encoder(checkpoint: str | Path, out: Path | str) -> Path:
     source, card = load_checkpoint(resolve_checkpoint(checkpoint))
     try:
         training = card.provenance["stages"][FIRST]["settings"]
-        config = TrainConfig.model_validate(training).network_config(card.config.classes)
+        config = preset(training["preset"], **(training["network"] | {"classes": card.config.classes}))
         frozen = card.provenance["training"]["frozen"]
         kept = next(f"encoders.{c.name}" for c in card.config.outer_contexts if f"encoders.{c.name}" in frozen)
-    except (KeyError, TypeError, ValidationError, ConfigError, StopIteration) as error:
+    except (KeyError, TypeError, ConfigError, StopIteration) as error:
         raise CheckpointError(
             f"{checkpoint}: holds no encoder of a first stage without contexts; give a built-in checkpoint."
         ) from error

@@ -269,6 +269,8 @@ def _network_fields(request: AblationRequest, row: AblationRow) -> tuple[dict[st
     base = request.base or request.recipe.preset
     own = request.recipe.network if base == request.recipe.preset else {}
     fields = own | row.fields(request.contexts)
+    if not (fields.get("gpe", True) and fields.get("lcf", True)):
+        fields.pop("gpe_unit", None)  # an option of what the row is without
     return fields, preset(base, **fields)
 
 

@@ -66,9 +66,13 @@ def _array(source: Any, name: str) -> Any:
     if isinstance(source, (list, tuple)) and any(hasattr(level, "dtype") and is_lazy(level) for level in source):
         raise InputError(f"{name}: is a list of {len(source)} arrays; give the finest one, the others follow from it.")
     try:
-        return np.asarray(source)
+        values = np.asarray(source)
     except ValueError:
         raise InputError(f"{name}: has rows of different lengths; give an array [y, x] or [y, x, band].") from None
+    if values.ndim == 0:  # None, a number, or an object of something else
+        shown = " ".join(repr(source).split())[:60]
+        raise InputError(f"{name}: cannot be {shown}; give a path, an address, or an array [y, x] or [y, x, band].")
+    return values
 
 
 def _ordered(source: Any, name: str) -> Any:

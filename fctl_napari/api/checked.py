@@ -46,6 +46,7 @@ def checked(function: AnyFunction) -> AnyFunction:
     hints = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
     types = get_type_hints(SimpleNamespace(__annotations__=hints), function.__globals__, include_extras=True)
     kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    takes_any = inspect.Parameter.VAR_KEYWORD in kinds.values()
     several = inspect.Parameter.VAR_POSITIONAL
     adapters: dict[str, TypeAdapter[Any]] = {
         name: TypeAdapter(
@@ -58,10 +59,13 @@ def checked(function: AnyFunction) -> AnyFunction:
 
     @wraps(function)
     def call(*positional: Any, **named: Any) -> Any:
+        known = ", ".join(name for name in signature.parameters if name != "self")
+        unknown = None if takes_any else next((name for name in named if name not in kinds), None)
+        if unknown is not None:
+            raise InputError(f"{_name(function)}: {unknown}: there is no such setting; it takes {known}.")
         try:
             given = signature.bind(*positional, **named)
         except TypeError as error:
-            known = ", ".join(name for name in signature.parameters if name != "self")
             raise InputError(f"{_name(function)}: {error}; it takes {known}.") from None
         for name in adapters.keys() & given.arguments.keys():
             if isinstance(given.arguments[name], str) and not given.arguments[name].strip():

@@ -62,11 +62,12 @@ class Checkpoint:
         config = self.card.config
         contexts = ", ".join(context.name for context in config.contexts) or "none"
         where, figures = self.card.headline()
+        words = ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
         return {
             **({"about": self.card.description} if self.card.description else {}),
             "network": f"{config.title}, tile {config.tile_size} px, contexts: {contexts}",
             **domain_facts(self.card),
-            **({where: ", ".join(f"{key} {value:.4f}" for key, value in figures.items())} if figures else {}),
+            **({where or "figures": words} if words else {}),
             "file": str(self.path),
         }
 

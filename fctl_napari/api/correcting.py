@@ -73,6 +73,8 @@ def corrections(
         own_corrections(corrections_path(str(found.path), cache_folder), found.pyramid) if path is None else Path(path)
     )
     if not write:
+        if path is None and not where.exists():
+            raise InputError(f"{where}: there are no corrections yet; paint some first.")
         return Corrections.open(where, image=found.pyramid)
     if where.exists() and classes is None:
         return Corrections.open(where, "r+", image=found.pyramid)

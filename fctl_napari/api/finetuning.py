@@ -188,6 +188,10 @@ def finetune(
         raise InputError(f"{found.name}: is an array; write it to a file, and learn from the corrections of that.")
     usual = own_corrections(corrections_path(found.path, cache_folder), found.pyramid)
     given = corrections.path if isinstance(corrections, Corrections) else corrections
+    if given is None and not usual.exists():
+        raise InputError(
+            f"{usual}: there are no corrections yet; paint some first, in the tab Correct or with fctl.corrections."
+        )
     free = new_checkpoint(found.path, network.path) if out is None else Path(out).absolute()
     request = travelling(
         finetune_request(

@@ -13,6 +13,7 @@ from fctl_napari.api.arrays import pyramid_of
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, SegmentationAsGroundTruth
 from fctl_napari.evaluation.open_ground_truth import open_ground_truth_of
 from fctl_napari.exceptions import InputError
@@ -116,10 +117,14 @@ def ground_truth_of(
     Raises
     ------
     InputError
-        It is missing, damaged, of another size or of other classes, or no ground truth.
+        It is missing, damaged, of another size or of other classes, no ground truth, or the map itself.
     """
+    if ground_truth is None:
+        raise InputError("There is no ground truth; give a file, an array, or another map of the same image.")
     if isinstance(ground_truth, Corrections):
         ground_truth = ground_truth.path
+    if _is_itself(source, ground_truth):
+        raise InputError(f"{source.path}: is the map itself; give a ground truth, or another map, to compare it with.")
     if isinstance(ground_truth, Image) and ground_truth.path is not None:
         ground_truth = Path(ground_truth.path)
     if isinstance(ground_truth, Path | str):
@@ -130,3 +135,15 @@ def ground_truth_of(
         return SegmentationAsGroundTruth(ground_truth.source, source), []
     pyramid = ground_truth.pyramid if isinstance(ground_truth, Image) else pyramid_of(ground_truth, "the ground truth")
     return ArrayAsGroundTruth(pyramid), []
+
+
+def _is_itself(source: Comparable, ground_truth: GroundTruthLike) -> bool:
+    """Return whether a ground truth is the map that is compared with it, with the same corrections."""
+    own = source.corrections.path if isinstance(source, FinalMap) else None
+    if isinstance(ground_truth, Map):
+        other = ground_truth.source
+        corrections = other.corrections.path if isinstance(other, FinalMap) else None
+        return (other.path.resolve(), corrections) == (source.path.resolve(), own)
+    if isinstance(ground_truth, Path | str):  # a folder is read without its corrections
+        return own is None and Path(ground_truth).resolve() == source.path.resolve()
+    return False

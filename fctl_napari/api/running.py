@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fctl_napari.api.image import Image
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.exceptions import Cancelled
+from fctl_napari.files import remove_folder
 from fctl_napari.imagery.array_copy import ArrayCopy, array_token, copy_of_array, is_lazy
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.convert import convert
@@ -118,11 +120,13 @@ def run(request: SegmentationRequest, description: str, progress: Shown, schedul
     return event
 
 
-def stored(image: Image, out: Path) -> str:
-    """Return the path of an image that the worker can open.
+@contextmanager
+def stored(image: Image, out: Path) -> Iterator[str]:
+    """Hold an image where the worker can open it, for the run in the block.
 
     An array in memory is written beside the result first, unless that has been done. A copy of a lazy one is begun
-    there, which is filled where it is read, as long as this process lives.
+    there, which is filled where it is read, as long as this process lives. Where the block fails before there is a
+    result, a copy that was not there before is removed again.
 
     Parameters
     ----------
@@ -131,8 +135,8 @@ def stored(image: Image, out: Path) -> str:
     out : Path
         Path of the result.
 
-    Returns
-    -------
+    Yields
+    ------
     str
         Path or address.
 
@@ -142,11 +146,22 @@ def stored(image: Image, out: Path) -> str:
         The array cannot be written, or another one lies there.
     """
     if image.path is not None:
-        return image.path
+        yield image.path
+        return
     path = out.with_name(f"{out.name.removesuffix('.ome.zarr')}.image.ome.zarr")
-    array = image.pyramid.levels[0].array
-    if not is_lazy(array):
-        return str(convert(image.pyramid, path))
-    source = with_chunk_cache(image.pyramid)
-    _copies[path] = copy_of_array(source, path, array_token(array))
-    return str(path)
+    there = path.exists()
+    try:
+        array = image.pyramid.levels[0].array
+        if is_lazy(array):
+            _copies[path] = copy_of_array(with_chunk_cache(image.pyramid), path, array_token(array))
+        else:
+            convert(image.pyramid, path)
+        yield str(path)
+    except Cancelled:
+        raise
+    except Exception:
+        if not there and not out.exists():
+            _copies.pop(path, None)
+            if path.exists():
+                remove_folder(path)
+        raise

@@ -104,22 +104,23 @@ def segment(
         raise InputError(f"{found.name}: is an array, and has no folder to keep its map in; name one with out.")
     target = own_path(result_path(str(found.path), network.path), found.pyramid) if out is None else Path(out)
     target = target.absolute()
-    request = SegmentationRequest(
-        image=stored(found, target),
-        out=str(target),
-        checkpoint=str(network.path.absolute()),
-        region=region,
-        merge=merge,
-        maps=maps,
-        device=device,
-        precision=precision,
-        engine=engine,
-        batch=batch,
-        value_range=found.value_range,
-        bands=found.bands,
-        fresh=fresh,
-    )
-    run(request, f"Segmenting with {network.name}", progress, scheduler)
+    with stored(found, target) as location:
+        request = SegmentationRequest(
+            image=location,
+            out=str(target),
+            checkpoint=str(network.path.absolute()),
+            region=region,
+            merge=merge,
+            maps=maps,
+            device=device,
+            precision=precision,
+            engine=engine,
+            batch=batch,
+            value_range=found.value_range,
+            bands=found.bands,
+            fresh=fresh,
+        )
+        run(request, f"Segmenting with {network.name}", progress, scheduler)
     return Map(target)
 
 

@@ -93,7 +93,9 @@ def run(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of CONFIG's; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A setting in place of CONFIG's; paths start here; may be repeated."
+        ),
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
@@ -127,7 +129,7 @@ def run(
     }
     if weights is not None and frozen_encoders is not None:
         raise ConfigError("--weights and --frozen-encoders both say where encoders start; give one.")
-    settings = parse_overrides(changes or ()) | {key: value for key, value in given.items() if value is not None}
+    settings = parse_overrides(changes or (), data) | {key: value for key, value in given.items() if value is not None}
     with counting("Ablating") as report:
         table = ablate(
             tables,

@@ -62,7 +62,7 @@ def evaluate(
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The checkpoint that made it, if not built in; for context reliance."),
+        typer.Option(metavar="FILE", help="The checkpoint that made it, if it was moved since; for context reliance."),
     ] = None,
     raw: RawOption = False,
     corrections: CorrectionsOption = None,

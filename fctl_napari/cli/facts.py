@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 def show_facts(facts: dict[str, str]) -> None:
-    """Print names and values, one pair a line.
+    """Print names and values, one pair a line, of those that have a value.
 
     Lines are never wrapped.
     """
+    facts = {name: value for name, value in facts.items() if value}
     width = max(map(len, facts))
     for name, value in facts.items():
         out.print(f"{name:<{width}}  {value}", highlight=False, markup=False, soft_wrap=True)

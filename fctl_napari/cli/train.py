@@ -29,7 +29,11 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of the config's; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting in place of the config's; paths start here; may be repeated.",
+        ),
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
@@ -46,7 +50,7 @@ def train(
 
     shown = {"data.value_range": value_range, "data.bands": stated_bands(bands, band_names)}
     given = {key: list(values) for key, values in shown.items() if values is not None}
-    changes = parse_overrides(settings or ()) | given
+    changes = parse_overrides(settings or (), data) | given
     chosen = load_train_config(config, changes)
 
     from fctl_napari.api.progress import Bar

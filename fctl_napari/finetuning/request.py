@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fctl_napari.exceptions import ConfigError
+from fctl_napari.exceptions import ConfigError, fault_of
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Precision
 
@@ -177,7 +177,4 @@ def finetune_request(**fields: Any) -> FinetuneRequest:
     try:
         return FinetuneRequest(**fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"fine-tuning: {where + ': ' if where else ''}{message}.") from error
+        raise ConfigError(f"fine-tuning: {fault_of(error)}.") from error

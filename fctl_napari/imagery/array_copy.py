@@ -329,7 +329,7 @@ def copy_of_array(source: Pyramid, path: Path, token: str) -> ArrayCopy:
     location = os.path.abspath(path)
     with _making:
         known = _copies.get(location)
-        if known is not None and known.token == token:
+        if known is not None and known.token == token and Path(location).is_dir():  # nobody deleted it
             return known
         made = ArrayCopy(source, _open_or_create(source, Path(location), token), Path(location), token)
         _copies[location] = made

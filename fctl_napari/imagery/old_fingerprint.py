@@ -87,10 +87,8 @@ def old_fingerprint(pyramid: Pyramid, path: str | None = None) -> str:
     else:
         coarsest = pyramid.levels[-1]
         height, width = (min(side, SAMPLED_PX) for side in coarsest.shape[:2])
-        try:
-            digest.update(np.ascontiguousarray(coarsest[:height, :width]).tobytes())
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise InputError(f"{pyramid.path or pyramid.name}: cannot be read; fetch it again ({error}).") from error
+        block = pyramid.read_native((0, 0, height, width), len(pyramid.levels) - 1)
+        digest.update(np.ascontiguousarray(block).tobytes())
     return digest.hexdigest()[:32]
 
 

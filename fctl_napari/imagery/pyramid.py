@@ -449,7 +449,7 @@ class Pyramid:
         Raises
         ------
         InputError
-            The file is damaged here.
+            The file is damaged here, or the array cannot be computed.
         """
         y0, x0, y1, x1 = window
         try:
@@ -461,6 +461,13 @@ class Pyramid:
 
     def _damaged(self, window: IntWindow, error: Exception) -> InputError:
         reason = reason_of(error)
+        if self.path is None:  # an array: what fails is the code or the files of whoever made it
+            kind = type(error).__name__
+            reason = kind if reason == kind else f"{kind}: {reason}"
+            return InputError(
+                f"{self.name}: cannot be computed or read at rows {window[0]} to {window[2]} ({reason}); mend what "
+                "makes the array, and call again."
+            )
         return InputError(
             f"{self._location}: is damaged at rows {window[0]} to {window[2]}; fetch it again ({reason})."
         )

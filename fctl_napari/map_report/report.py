@@ -319,7 +319,7 @@ def _network(store: Segmentation, domain: ResultDomain) -> Section:
         rows += [("network", f"{card.config.title}, tile {card.config.tile_size} px, contexts: {contexts}")]
         where, figures = card.headline()
         if figures:
-            rows.append(("measured on", where))
+            rows += [("measured on", where)] if where else []
             rows.append(("figures", ", ".join(f"{key} {value:.4f}" for key, value in figures.items())))
         rows += domain_facts(card).items()
     if store.inherited().any():

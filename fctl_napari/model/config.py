@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fctl_napari.exceptions import ConfigError
+from fctl_napari.exceptions import ConfigError, fault_of
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
@@ -347,9 +347,10 @@ def make_config(**fields: Any) -> FCtLConfig:
         A field is unknown, out of range, or contradicts another.
     """
     try:
-        return FCtLConfig(**fields)
+        config = FCtLConfig(**fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"network settings: {where + ': ' if where else ''}{message}.") from error
+        raise ConfigError(f"network settings: {fault_of(error)}.") from error
+    # Not among the checks of FCtLConfig, as checkpoints of earlier versions may state it.
+    if config.gpe_unit != "tile" and not (config.gpe and config.lcf and config.architecture == "fctl"):
+        raise ConfigError("network settings: gpe_unit is an option of GPE, which is off here; leave it out.")
+    return config

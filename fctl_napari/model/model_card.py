@@ -86,12 +86,25 @@ class Card(BaseModel):
         for where, figures in parts:
             found = {name: figures.get(key) for key, name in HEADLINE.items()}
             if found["mIoU"] is not None:
+                without = None if foreground is not None else self._without_background(figures)
+                if without is not None:
+                    name, value = without
+                    found = {"mIoU": found["mIoU"], name: value, **found}
                 if foreground is not None:  # what papers call mIoU where one class is beside a background
                     found = {f"IoU of {self.classes.names[foreground]}": self._first(figures), **found}
                 if "released" in figures:
                     found[f"{next(iter(found))} with merge released"] = self._first(figures["released"])
                 return where, {name: float(value) for name, value in found.items() if value is not None}
         return "", {}
+
+    def _without_background(self, figures: dict[str, Any]) -> tuple[str, float] | None:
+        """Return the mean IoU of the classes beside a background, with its name. None without one."""
+        background = self.classes.background
+        if background is None:
+            return None
+        name = self.classes.names[background]
+        others = [value for key, value in figures.get("iou", {}).items() if key != name and value is not None]
+        return (f"mIoU without {name}", sum(others) / len(others)) if others else None
 
     def _first(self, figures: dict[str, Any]) -> float | None:
         """Return the headline figure of a set of figures."""

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from fctl_napari.exceptions import ConfigError
+from fctl_napari.exceptions import ConfigError, fault_of
 from fctl_napari.imagery.band_names import Bands, rgb_in
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import ContextName, FCtLConfig
@@ -381,8 +381,4 @@ def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None)
     try:
         return TrainConfig.model_validate(read_recipe(path, overrides))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        message = "there is no such setting; check the name" if unknown else first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {where + ': ' if where else ''}{message}.") from error
+        raise ConfigError(f"{path}: {fault_of(error)}.") from error

@@ -14,9 +14,8 @@ from fctl_napari.imagery.level import read_padded
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.inference.image_with_mask import Masks, masks_of
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.training.recipes import ROUGHENED
 from fctl_napari.windows import IntWindow
-
-ROUGHENED = "roughened"
 
 NODES = (4, 8, 16, 32)
 """Spacings of the nodes whose shifts are drawn, px. Between nodes, shifts are interpolated."""

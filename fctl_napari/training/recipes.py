@@ -8,10 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.exceptions import ConfigError
+from fctl_napari.model.model_card import builtin_checkpoints
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 PARTS = "parts"
 """Folder of the files that several recipes include. None of them is a recipe itself."""
+
+PATHS = ("encoder_weights", "init_from", "data.masks")
+"""Settings that are files or folders."""
+
+CONTEXTS = "contexts_from"
+"""Table of settings that are files."""
+
+ROUGHENED = "roughened"
+"""``data.masks`` that are the ground truth with a rough outline, and no folder."""
 
 _EITHER = {"steps": "epochs", "epochs": "steps"}
 """Alternative settings: one that is given replaces the other."""
@@ -52,18 +62,20 @@ def read_recipe(path: Path | str, overrides: dict[str, Any] | None = None) -> di
     return fields
 
 
-def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
+def parse_overrides(settings: Iterable[str], data_folder: Path = Path()) -> dict[str, Any]:
     """Parse ``KEY=VALUE`` settings.
 
     Parameters
     ----------
     settings : iterable of str
         Settings as on the command line. A value that is not valid TOML is taken as a string.
+    data_folder : Path, optional
+        Folder that relative paths of a recipe start from. Those of the settings start from the current folder.
 
     Returns
     -------
     dict of str to object
-        Values by key.
+        Values by key, with paths as a recipe in the data folder would have them.
 
     Raises
     ------
@@ -76,10 +88,22 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise ConfigError(f"{setting!r}: is no setting; write KEY=VALUE, such as steps=200.")
         try:
-            out[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            out[key.strip()] = text
+            value = text
+        elsewhere = data_folder.absolute() != Path.cwd()
+        out[key.strip()] = _from_here(key.strip(), value) if elsewhere else value
     return out
+
+
+def _from_here(key: str, value: Any) -> Any:
+    """Return a setting with a path that starts from the current folder made absolute."""
+    if isinstance(value, dict):
+        return {inner: _from_here(f"{key}.{inner}", one) for inner, one in value.items()}
+    is_path = key in PATHS or key.startswith(f"{CONTEXTS}.")
+    if not is_path or not isinstance(value, str) or value in ("", ROUGHENED, *builtin_checkpoints()):
+        return value
+    return str(Path(value).absolute())
 
 
 def _find(name: Path | str, beside: Path) -> Path:

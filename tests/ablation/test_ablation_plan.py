@@ -63,6 +63,14 @@ def test_another_base_leaves_the_recipes_network_out(folder: Path) -> None:
     assert (first.network.encoder, first.network.tile_size, first.network.width) == ("mit_b0", 512, None)
 
 
+def test_an_option_of_gpe_is_that_of_the_rows_that_have_it(folder: Path) -> None:
+    own = recipe()
+    own = own.model_copy(update={"network": own.network | {"gpe_unit": "context"}})
+    for training in plan(folder, 3, 6, recipe=own).trainings:
+        network = training.network
+        assert network.gpe_unit == ("context" if network.gpe and network.lcf else "tile")
+
+
 def test_parts_of_contexts_that_a_row_does_not_have_are_not_frozen(folder: Path) -> None:
     frozen = ["encoders.tile.", "encoders.medium", "necks.large", "decoder"]
     found = {t.rows[0].name: t.config.frozen for t in plan(folder, 3, recipe=recipe(frozen=frozen)).trainings}

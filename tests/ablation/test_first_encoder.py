@@ -32,6 +32,16 @@ def test_it_is_what_the_contexts_kept_and_knows_where_it_was_trained(tmp_path: P
         check_unseen(path, scenes, "train")
 
 
+def test_it_is_taken_of_each_built_in_checkpoint(tmp_path: Path) -> None:
+    for name in builtin_checkpoints():
+        model, card = load_checkpoint(write_first_encoder(name, tmp_path / f"{name}.safetensors"))
+        whole, of = load_checkpoint(builtin_checkpoints()[name])
+        assert not card.config.contexts
+        assert card.classes == of.classes
+        kept = whole.encoders["medium"].state_dict()
+        assert all(torch.equal(value, kept[key]) for key, value in model.encoders["tile"].state_dict().items())
+
+
 def test_a_checkpoint_without_stages_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no encoder of a first stage"):
         write_first_encoder(tiny_checkpoint, tmp_path / "first.safetensors")

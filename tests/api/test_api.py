@@ -52,6 +52,28 @@ def test_a_region_is_the_whole_image_s(scene: Path, network: Path, segmented: fc
     assert np.array_equal(part.read(window), segmented.read(window))
 
 
+def test_the_network_of_a_map_is_found_where_it_lay(
+    scene: Path, awake_checkpoint: Path, truth: Path, tmp_path: Path, command: Fctl
+) -> None:
+    (tmp_path / "networks").mkdir()
+    own = Path(shutil.copy(awake_checkpoint, tmp_path / "networks" / "own.safetensors"))
+    image = shutil.copytree(scene, tmp_path / "scene.ome.zarr")  # no network lies beside it
+    window = (0, 0, 64, 64)
+    land = fctl.segment(image, own, tmp_path / "land.ome.zarr", region=window, device="cpu", progress=False)
+    assert land.network().path == own
+    done = command("evaluate", land.path, truth, "--json", tmp_path / "figures.json")
+    assert "not at hand" not in done.err
+    assert json.loads((tmp_path / "figures.json").read_text())["context_reliance"] is not None
+    moved = own.rename(tmp_path / "networks" / "moved.safetensors")
+    with pytest.raises(CheckpointError, match="not at hand"):
+        land.network()
+    again = fctl.segment(image, moved, land.path, region=window, device="cpu", progress=False)
+    assert again.network().path == moved
+    shutil.copy(fctl.load_checkpoint("earth").path, moved)  # another one there now
+    with pytest.raises(CheckpointError, match="not at hand"):
+        again.network()
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask"])
 def test_arrays_are_segmented_as_files_are(
     kind: str, pixels: np.ndarray, network: Path, segmented: fctl.Map, tmp_path: Path

@@ -100,7 +100,7 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "export: source cannot be None": lambda: fctl.export(None, out),  # type: ignore[arg-type]
         "kind cannot be 'x'": lambda: fctl.export(segmented, out, kind="x"),  # type: ignore[arg-type]
         "evaluate: source cannot be <Image": lambda: fctl.evaluate(image, truth),  # type: ignore[arg-type]
-        "the ground truth: has shape ()": lambda: fctl.evaluate(segmented, None, progress=False),
+        "There is no ground truth": lambda: fctl.evaluate(segmented, None, progress=False),
         "boundary_px cannot be 0": lambda: fctl.evaluate(segmented, truth, boundary_px=0),
         "measure cannot be 'x'": lambda: fctl.errors(segmented, measure="x"),  # type: ignore[arg-type]
         "by cannot be 'x'": lambda: fctl.errors(segmented, by="x"),  # type: ignore[arg-type]
@@ -116,15 +116,22 @@ def test_what_is_wrong_is_one_sentence_of_the_argument(
         "segment: out cannot be ''": lambda: fctl.segment(scene, network, ""),
         "export: out cannot be ''": lambda: fctl.export(segmented, ""),
         "evaluate: ground_truth cannot be ''": lambda: fctl.evaluate(segmented, ""),
-        "refine: got an unexpected keyword argument 'foo'": lambda: anything(fctl, "refine")(
+        "refine: foo: there is no such setting; it takes source": lambda: anything(fctl, "refine")(
             segmented, network, out, foo=1
         ),
-        "ablate: got an unexpected keyword argument 'foo'": lambda: anything(fctl, "ablate")(3, foo=1),
+        "fine-tuning: foo: there is no such setting": lambda: fctl.finetune(scene, corrections=truth, foo=1),
+        "earth: foo: there is no such setting": lambda: fctl.train("earth", settings={"foo": 1}),
+        "network settings: foo: there is no such setting": lambda: fctl.train("earth", settings={"network.foo": 1}),
+        "ablate: foo: there is no such setting; it takes tables": lambda: anything(fctl, "ablate")(3, foo=1),
         "segment: missing a required argument: 'image'": lambda: anything(fctl, "segment")(),
         "load_checkpoint: name cannot be 5": lambda: fctl.load_checkpoint(5),  # type: ignore[arg-type]
         "seeds cannot be 0": lambda: fctl.ablate(3, seeds=0),
         "is a Dataset; give one of its arrays: land": lambda: fctl.open(dataset),
         "chunks of unknown size": lambda: fctl.open(unknown),
+        "image: cannot be None; give a path, an address, or an array": lambda: fctl.segment(None),
+        "image: cannot be {}": lambda: fctl.open({}),
+        "image: cannot be 5;": lambda: fctl.corrections(5),
+        "image: cannot be <object": lambda: fctl.explain(object(), (1, 1)),
         "rows of different lengths": lambda: fctl.open([[1, 2], [3]]),
         "value_range cannot be (1,)": lambda: fctl.open(scene, value_range=(1,)),  # type: ignore[arg-type]
         "bands cannot be (0, 1)": lambda: fctl.open(scene, bands=(0, 1)),  # type: ignore[arg-type]
@@ -235,9 +242,14 @@ def test_arrays_and_maps_are_ground_truths(segmented: fctl.Map, truth: Path, pai
         found = fctl.evaluate(segmented, same, progress=False)
         assert np.array_equal(found.evaluation.confusion, wanted.evaluation.confusion)
         assert len(fctl.errors(segmented, same, progress=False)) == len(fctl.errors(segmented, truth, progress=False))
-    itself = fctl.evaluate(segmented, segmented, progress=False)
-    assert itself.accuracy == 1
     with_corrections = fctl.Map(segmented.path, corrections=painted)
+    for itself, same in (
+        (segmented, segmented),
+        (segmented, str(segmented.path)),
+        (with_corrections, fctl.Map(segmented.path, corrections=painted)),
+    ):
+        with pytest.raises(InputError, match="is the map itself"):
+            fctl.evaluate(itself, same, progress=False)
     against = fctl.evaluate(segmented, with_corrections, progress=False)
     assert against.accuracy == pytest.approx((segmented.read() == with_corrections.read()).mean())
     for corrections in (painted, fctl.open(painted)):  # they are no part of what is compared with them

@@ -93,12 +93,21 @@ class Troubled(Counted):
         return super().__getitem__(key)
 
 
-def test_a_block_that_cannot_be_read_is_said(medium: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("the server is gone\ntoday"), r"\(OSError: the server is gone\)"),
+        (MemoryError(), r"\(MemoryError\)"),
+        (KeyError("red"), r"\(KeyError: 'red'\)"),
+        (RecursionError("too deep"), r"\(RecursionError: too deep\)"),
+    ],
+)
+def test_a_block_that_cannot_be_computed_is_said(medium: Path, tmp_path: Path, error: Exception, said: str) -> None:
     def fail() -> None:
-        raise OSError("the server is gone")
+        raise error
 
     scene = Troubled(fail)
-    with pytest.raises(InputError, match=rf"is damaged at rows {scene.place} to .*the server is gone"):
+    with pytest.raises(InputError, match=rf"cannot be computed or read at rows {scene.place} to \d+ {said}"):
         fctl.segment(scene.lazy(), medium, tmp_path / "a.ome.zarr", region=scene.region, progress=False)
 
 

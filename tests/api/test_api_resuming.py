@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 from helpers_commands import Fctl
 
 import fctl_napari as fctl
-from fctl_napari.exceptions import InputError, OutputError
+from fctl_napari.exceptions import FctlError, InputError, OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 
@@ -80,6 +81,18 @@ def test_a_call_that_fails_leaves_nothing_to_resume(scene: Path, network: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_learned_before_something_is_painted(scene: Path, network: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(scene, tmp_path / "scene.ome.zarr")
+    for call in (
+        lambda: fctl.finetune(own, network, steps=1, progress=False),
+        lambda: fctl.corrections(own, write=False),
+    ):
+        with pytest.raises(
+            InputError, match=r"scene\.corrections\.ome\.zarr: there are no corrections yet; paint some first"
+        ):
+            call()
+
+
 def test_an_array_is_segmented_further_by_the_same_call(
     pixels: np.ndarray, network: Path, segmented: fctl.Map, tmp_path: Path
 ) -> None:
@@ -90,6 +103,30 @@ def test_an_array_is_segmented_further_by_the_same_call(
     whole = call()
     assert np.array_equal(whole.read(), segmented.read())
     assert call().done == 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_call_that_fails_leaves_no_copy_of_its_array(
+    pixels: np.ndarray, network: Path, tmp_path: Path, lazy: bool
+) -> None:
+    array, out = dask.array.from_array(pixels, chunks=64) if lazy else pixels, tmp_path / "a.ome.zarr"
+    copied = tmp_path / "a.image.ome.zarr"
+    for wrong in ({"device": "moon"}, {"batch": 0}, {"region": (900, 900, 950, 950)}):
+        with pytest.raises(FctlError):
+            fctl.segment(array, network, out, progress=False, **wrong)
+        assert not copied.exists()
+        assert not out.exists()
+    land = fctl.segment(array, network, out, device="cpu", progress=False)
+    with pytest.raises(FctlError):
+        fctl.segment(array, network, out, region=(900, 900, 950, 950), progress=False)
+    assert copied.exists()  # the map's
+    assert np.array_equal(land.image.read(), pixels)
+    shutil.rmtree(out)
+    with pytest.raises(FctlError):
+        fctl.segment(array, network, out, region=(900, 900, 950, 950), progress=False)
+    assert copied.exists()  # it was there before
+    shutil.rmtree(copied)
+    assert np.array_equal(fctl.segment(array, network, out, device="cpu", progress=False).read(), land.read())
 
 
 def test_another_array_does_not_take_the_copy_of_the_first(pixels: np.ndarray, network: Path, tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ import tifffile
 from helpers_commands import Fctl, Outcome, fctl_process
 from PIL import Image
 
+from fctl_napari.cli.facts import card_facts, show_facts
 from fctl_napari.files import output_error
+from fctl_napari.model.model_card import read_card
 from fctl_napari.segmentation.store.store import Segmentation
 
 
@@ -276,6 +278,13 @@ def test_info_on_images_and_checkpoints(fctl: Fctl, rgb_png: Path, tiny_checkpoi
     facts = fctl("info", tiny_checkpoint).out
     assert "efficientnet_lite0" in facts
     assert "local (x 1), medium (x 2), large (whole image)" in facts
+
+
+def test_rows_without_a_value_are_left_out(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_facts(card_facts(read_card(tiny_checkpoint).model_copy(update={"description": ""})))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("checkpoint ")
+    assert not any(line.startswith("about") for line in lines)
 
 
 def test_info_measures_what_is_not_8_bit(fctl: Fctl, tmp_path: Path, rgb_png: Path) -> None:

@@ -91,6 +91,10 @@ def test_what_is_taken_over_and_what_cannot_be_learnt_is_said(fctl: Fctl, tmp_pa
     assert read_card(tmp_path / "run" / "tiny.safetensors").provenance["started_from"] == [said]
     done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "best", "--set", "keep='best'")
     assert done.code == 0
+    gone = ("--out", tmp_path / "gone", "--set", "init_from=gone.safetensors")
+    done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, *gone)
+    assert done.code == 2
+    assert str(Path("gone.safetensors").absolute()) in done.err  # from the current folder, not from the data
     data["scenes"] = [scene | {"val": ()} for scene in data["scenes"]]
     (tmp_path / "t.toml").write_text(toml_of(make_config(steps=1, network=NO_CONTEXT, data=data)))
     done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "none", "--set", "keep='best'")

@@ -74,6 +74,13 @@ def test_a_bound_that_is_stated_holds():
     assert "the bound of 10 %." in judge(given, 0.1).reasons[1]
 
 
+def test_what_is_not_measured_elsewhere_is_said():
+    result = judge(card(held_out=(20, 60)), None)
+    assert result.keep
+    assert result.reasons[1:] == ("No tile lies away from the corrections, so it is not known how much changes there.",)
+    assert len(judge(card(held_out=(20, 60), scene=95), None).reasons) == 2
+
+
 def test_figures_are_for_json_and_for_a_line():
     given = card(held_out=(20, 60), scene=95, doubt=30)
     kept = json.loads(json.dumps(given.to_json(), allow_nan=False))

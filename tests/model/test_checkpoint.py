@@ -217,3 +217,13 @@ def test_a_card_of_buildings_says_their_iou_first(checkpoint: Path) -> None:
     figures = {"test": {"miou": 0.955, "iou": {"background": 0.989, "building": 0.921}}}
     where, found = card.model_copy(update={"figures": figures, "classes": table}).headline()
     assert (where, list(found.items())) == ("test part", [("IoU of building", 0.921), ("mIoU", 0.955)])
+
+
+def test_a_card_of_several_classes_beside_a_background_says_their_mean_too(checkpoint: Path) -> None:
+    card = read_card(checkpoint)
+    names = ["background", "building", "road", "water"]
+    table = ClassTable(classes=tuple(ClassInfo(name=name, color=(k, k, k)) for k, name in enumerate(names)))
+    iou = {"background": 0.9, "building": 0.5, "road": 0.7, "water": None}
+    figures = {"test": {"miou": 0.7, "f1": 0.8, "iou": iou}}
+    found = card.model_copy(update={"figures": figures, "classes": table}).headline()[1]
+    assert list(found.items()) == [("mIoU", 0.7), ("mIoU without background", pytest.approx(0.6)), ("F1", 0.8)]

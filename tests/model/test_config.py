@@ -9,7 +9,7 @@ import torch
 
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.build import make_network
-from fctl_napari.model.config import Context, make_config
+from fctl_napari.model.config import Context, FCtLConfig, make_config
 from fctl_napari.model.presets import PRESETS, preset
 
 from .conftest import small_config
@@ -40,6 +40,8 @@ LARGE = Context(name="large", scale="global")
         ({"classes": 1}, r"classes: .*greater than or equal to 2"),
         ({"correlation_stride": 4}, r"correlation_stride: .*8, 16 or 32"),
         ({"tilesize": 512}, r"tilesize: "),
+        ({"gpe_unit": "context", "gpe": False}, r"gpe_unit is an option of GPE, which is off here; leave it out"),
+        ({"gpe_unit": "context", "lcf": False}, r"gpe_unit is an option of GPE"),
     ],
 )
 def test_contradictions_are_refused_with_a_sentence(fields: dict[str, Any], message: str) -> None:
@@ -49,6 +51,14 @@ def test_contradictions_are_refused_with_a_sentence(fields: dict[str, Any], mess
     assert text.startswith("network settings: ")
     assert text.endswith(".")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["unet", "glnet", "refiner", "cascadepsp", "lcc_released"])
+def test_an_option_of_what_a_network_has_not_is_refused_and_still_read(name: str) -> None:
+    with pytest.raises(ConfigError, match="gpe_unit is an option of GPE"):
+        preset(name, gpe_unit="context")
+    stored = preset(name).model_dump() | {"gpe_unit": "context"}  # in a checkpoint of an earlier version
+    assert FCtLConfig.model_validate(stored).gpe_unit == "context"
 
 
 def test_an_unknown_preset_is_refused() -> None:

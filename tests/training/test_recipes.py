@@ -82,6 +82,34 @@ def test_settings_on_the_command_line_replace_others():
     assert load_train_config("aerial", parse_overrides(["data.holdout=5"])).data.holdout == "5"
 
 
+def test_paths_on_the_command_line_start_from_the_current_folder(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    given = [
+        "encoder_weights=vgg.pth",
+        "init_from=../own.safetensors",
+        "contexts_from.large=large.safetensors",
+        "contexts_from={medium = 'medium.safetensors'}",
+        "data.masks=refined",
+        "name=own",
+        "stages.1.init_from=baseline",
+    ]
+    found = parse_overrides(given, tmp_path / "data")
+    assert found == {
+        "encoder_weights": str(here / "vgg.pth"),
+        "init_from": str(here / "../own.safetensors"),
+        "contexts_from.large": str(here / "large.safetensors"),
+        "contexts_from": {"medium": str(here / "medium.safetensors")},
+        "data.masks": str(here / "refined"),
+        "name": "own",
+        "stages.1.init_from": "baseline",
+    }
+    kept = ["init_from=aerial", "encoder_weights=/weights/vgg.pth", "data.masks=roughened", "encoder_weights="]
+    assert parse_overrides(kept, tmp_path / "data") == parse_overrides(kept)
+    assert parse_overrides(given[:2], here) == {"encoder_weights": "vgg.pth", "init_from": "../own.safetensors"}
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

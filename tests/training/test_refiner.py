@@ -184,7 +184,8 @@ def test_it_makes_masks_better_that_it_has_not_seen(
     assert before < 0.85
     assert 1 - after < 0.8 * (1 - before)
     assert refined.facts["checkpoint"]["name"] == "refiner"
-    assert refined.settings["refined"]["checkpoint"] == rough.facts["checkpoint"]
+    made_by = rough.facts["checkpoint"]
+    assert refined.settings["refined"]["checkpoint"] == {key: made_by[key] for key in ("name", "hash")}
     assert read_card(refiner).provenance["training"]["data"]["masks"] == "roughened"
 
 

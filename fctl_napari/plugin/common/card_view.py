@@ -136,7 +136,7 @@ class CardView(QFrame):
         where, figures = card.headline()
         if figures:
             rows["Figures"] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            rows["Measured on"] = where
+            rows |= {"Measured on": where} if where else {}
         table = "".join(
             f"<tr><td style='padding-right: 8px; color: gray'>{name}</td><td>{html.escape(value)}</td></tr>"
             for name, value in rows.items()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from napari.utils.notifications import notification_manager, show_error, show_info
+from napari.utils.notifications import ErrorNotification, Notification, notification_manager, show_error, show_info
+from psygnal import EmitLoopError
 
 from fctl_napari.exceptions import Cancelled, FctlError
 
@@ -97,6 +98,33 @@ def _reporter(source: QObject | None) -> Reporter | None:
     while source is not None and not isinstance(source, Reporter):
         source = source.parent()
     return source
+
+
+def show_causes() -> None:
+    """Have notifications of errors in signals of psygnal, as magicgui's forms emit them, say what the error is.
+
+    psygnal's own text begins with empty lines, which are all that a notification shows of it. What napari connects to
+    ``notification_ready`` is called before anything of others, so notifications are changed before they are there.
+    """
+    dispatch = notification_manager.dispatch
+
+    def dispatch_cause(notification: Notification) -> None:
+        _say_cause(notification)
+        dispatch(notification)
+
+    notification_manager.dispatch = dispatch_cause
+
+
+def _say_cause(notification: Notification) -> None:
+    """Put the error that a callback raised in the place of the one of its signal."""
+    if not isinstance(notification, ErrorNotification):
+        return
+    error = notification.exception
+    while isinstance(error, EmitLoopError) and error.__cause__ is not None:
+        error = error.__cause__
+    if error is not notification.exception:
+        notification.exception = error
+        notification.message = str(error) if isinstance(error, FctlError) else f"{type(error).__name__}: {error}"
 
 
 def action_first(sentence: str) -> str:

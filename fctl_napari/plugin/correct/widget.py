@@ -232,12 +232,22 @@ class CorrectWidget(DockedWidget):
         self.form.explain(words, *(NEXT if _classes_present(self._areas) else ()))
 
     def _follow(self, image: Image | None) -> None:
-        """Follow the movements of an image layer."""
+        """Follow the movements and the data of an image layer."""
         for emitter in moves(self._image):
             emitter.disconnect(self._moved)
+        if self._image is not None:
+            self._image.events.data.disconnect(self._data_changed)
         self._image = image
         for emitter in moves(image):
             emitter.connect(self._moved)
+        if image is not None:
+            image.events.data.connect(self._data_changed)
+
+    def _data_changed(self) -> None:
+        """Close the corrections of a layer that is no file and is given other px: it shows another image."""
+        if self._image is not None and image_source(self._image) is None:
+            self._close()
+            self._rest.start()
 
     def _moved(self, _event: Any = None) -> None:
         if self._painting is not None:

@@ -86,22 +86,6 @@ def array_image(layer: Image) -> Pyramid:
     return image
 
 
-def is_copied(layer: Image) -> bool:
-    """Return whether a copy of a lazy layer has been begun.
-
-    Parameters
-    ----------
-    layer : Image
-        The layer.
-
-    Returns
-    -------
-    bool
-        True from the first :func:`copied_source` on.
-    """
-    return layer in _copies
-
-
 def copied_source(layer: Image, value_range: tuple[float, float] | None) -> tuple[ImageSource, ArrayCopy]:
     """Return the copy of a lazy layer on disk, which is filled where it is read (in a thread: this reads blocks).
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.plugin.common.background import Job
-from fctl_napari.plugin.layers.array_image import array_image, lazy_layer
+from fctl_napari.plugin.layers.array_image import array_image, layer_levels, lazy_layer
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import known_as
@@ -86,6 +86,7 @@ class ImageIdentities(QObject):
     def _start(self, image: Image) -> None:
         """Compute the fingerprints of a layer in a thread."""
         source = image_source(image)
+        shown = layer_levels(image)[0]
         lazy = source is None and lazy_layer(image)
 
         def work(_progress: Progress) -> frozenset[str]:
@@ -96,8 +97,14 @@ class ImageIdentities(QObject):
             except FctlError:
                 return frozenset()  # the error is reported where the image is read
 
+        def done(names: frozenset[str]) -> None:
+            if source is None and layer_levels(image)[0] is not shown:
+                self._start(image)  # it was given other data meanwhile
+            else:
+                self._done(image, names)
+
         job = Job(work)
-        job.finished.connect(lambda names: self._done(image, names))
+        job.finished.connect(done)
         job.failed.connect(lambda _error: self._done(image, frozenset()))
         job.start()
 

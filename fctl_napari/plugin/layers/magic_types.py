@@ -22,16 +22,18 @@ from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpo
 from fctl_napari.api.ground_truths import GroundTruthLike
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
-from fctl_napari.api.measuring import MapLike
+from fctl_napari.api.measuring import Errors, Figures, MapLike
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import builtin_checkpoints
 from fctl_napari.plugin.common.last_choices import recent_checkpoints
+from fctl_napari.plugin.common.notify import show_causes
 from fctl_napari.plugin.layers.array_image import array_image
 from fctl_napari.plugin.layers.choosers import keep_narrow
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
+from fctl_napari.plugin.layers.magic_results import show_figures, show_map
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.windows import IntWindow, Window, require_window
 
@@ -57,10 +59,11 @@ class KnownOrFile(ValuedContainerWidget[Any]):
     mode = FileDialogMode.EXISTING_FILE
     filter: str | None = None
     tip = ""
+    asks = False  # if True, nothing is chosen until the user chooses
 
     def __init__(self, value: Any = Undefined, nullable: bool = False, **kwargs: Any) -> None:
         self._added: list[Choice] = []
-        self._box = ComboBox(nullable=nullable)
+        self._box = ComboBox(nullable=nullable or self.asks)
         self._button = PushButton(text="…")
         self._button.max_width = 36
         self._button.tooltip = f"Choose a {'folder' if self.mode is FileDialogMode.EXISTING_DIRECTORY else 'file'}."
@@ -301,6 +304,7 @@ class FileOrMapEdit(MapEdit):
 
     mode = FileDialogMode.EXISTING_FILE
     tip = "A file, or a map that the viewer shows."
+    asks = True  # the first map is the one that is compared with it
 
 
 class RegionEdit(LineEdit):
@@ -349,23 +353,6 @@ class RegionEdit(LineEdit):
         super().set_value("" if value is None or value is Undefined else " ".join(map(str, value)))
 
 
-def show_map(form: Any, found: Map, kind: type) -> None:
-    """Open a map that a function returned in the viewer in which its form is docked.
-
-    Parameters
-    ----------
-    form : FunctionGui
-        The form.
-    found : Map
-        The map.
-    kind : type
-        What the function says that it returns.
-    """
-    viewer = find_viewer_ancestor(form.native)
-    if viewer is not None:
-        viewer.open(str(found.path), plugin="fctl-napari")
-
-
 def _register(kind: Any, field: Callable[..., Any], **options: Any) -> None:
     """Register a field of a kind of argument, and of the same kind where it may be left out."""
     for one in (kind, Optional[kind]):  # noqa: UP045 (made of what is known here only)
@@ -387,3 +374,6 @@ _register(_ground_truth, FileOrMapEdit)
 _register(Window, RegionEdit)
 _register(Window | IntWindow, RegionEdit)
 _register(Shown, CheckBox)
+for _measured in (Figures, Errors):
+    register_type(_measured, return_callback=show_figures)
+show_causes()

@@ -16,7 +16,7 @@ from fctl_napari.cache.entries import cache_path
 from fctl_napari.imagery.pyramid_size import most_bytes
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import say
-from fctl_napari.plugin.layers.array_image import array_image, copied_source, is_copied, layer_levels, lazy_layer
+from fctl_napari.plugin.layers.array_image import array_image, copied_source, layer_levels, lazy_layer
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
 from fctl_napari.progress import Progress
@@ -24,6 +24,9 @@ from fctl_napari.words import size_of
 
 _sources: weakref.WeakKeyDictionary[Image, tuple[Any, ImageSource]] = weakref.WeakKeyDictionary()
 # of layers without a file, with the array that each showed then
+
+_said: weakref.WeakKeyDictionary[Image, Any] = weakref.WeakKeyDictionary()
+# layers of which it was said that they are no files, with the array that each showed then
 
 
 def known_source(layer: Image) -> ImageSource | None:
@@ -41,6 +44,14 @@ def known_source(layer: Image) -> ImageSource | None:
     """
     array, copy = _sources.get(layer, (None, None))
     return copy if copy is not None and array is layer_levels(layer)[0] else image_source(layer)
+
+
+def _say_once(layer: Image, sentence: str) -> None:
+    """Show a sentence about the array of a layer, unless there was one already."""
+    array = layer_levels(layer)[0]
+    if _said.get(layer) is not array:
+        _said[layer] = array
+        say(sentence)
 
 
 class OnDisk(QObject):
@@ -121,11 +132,11 @@ class OnDisk(QObject):
     def _copy(self) -> None:
         """Begin the copy of a lazy layer in the cache folder, or finish it if all of it is needed."""
         value_range = self._value_range()
-        if not is_copied(self._layer):
-            say(
-                f"{self._layer.name}: is no file; the parts that are needed are copied into the cache folder "
-                f"({cache_path()}), where the worker reads them."
-            )
+        _say_once(
+            self._layer,
+            f"{self._layer.name}: is no file; the parts that are needed are copied into the cache folder "
+            f"({cache_path()}), where the worker reads them.",
+        )
 
         def work(progress: Progress) -> ImageSource:
             source, copy = copied_source(self._layer, value_range)
@@ -149,9 +160,10 @@ class OnDisk(QObject):
 
         array = layer_levels(layer)[0]
         size = size_of(most_bytes(array.shape, array.dtype))
-        say(
+        _say_once(
+            layer,
             f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it (at most "
-            f"{size} in {cache_path()})."
+            f"{size} in {cache_path()}).",
         )
         job = PyramidJob(make_source, f"saving {layer.name}")
         self._own = True

@@ -73,6 +73,7 @@ class SegmentWidget(DockedWidget):
         self._proposed = ""  # path of the result while the user has not named one
         self._seen = False  # a result of the image and the checkpoint is shown
         self._alone: Labels | None = None  # mask of the last run, which others made way for
+        self._followed: Image | None = None  # image whose data are followed
         self._run_of: tuple[Image | None, str | None] = None, None  # image and checkpoint of the last run
         self.form = SegmentForm(header)
         self._fill(self.form)
@@ -80,7 +81,7 @@ class SegmentWidget(DockedWidget):
         self.form.image.currentIndexChanged.connect(self._image_changed)
         self.form.scales.show_scales(self._scales.scales())
         self._checkpoint_changed()
-        self._show_bands()
+        self._image_changed()
 
     def _connect(self) -> None:
         form = self.form
@@ -142,6 +143,25 @@ class SegmentWidget(DockedWidget):
             self.form.image.setCurrentIndex(self.form.image.findData(layer))
 
     def _image_changed(self) -> None:
+        self._follow(self.image)
+        self._show_image()
+
+    def _follow(self, image: Image | None) -> None:
+        """Follow the data of an image."""
+        if self._followed is not None:
+            self._followed.events.data.disconnect(self._data_changed)
+        self._followed = image
+        if image is not None:
+            image.events.data.connect(self._data_changed)
+
+    def _data_changed(self) -> None:
+        """Take other px in a layer that is no file for another image, whose result is another one too."""
+        if self.image is not None and image_source(self.image) is None:
+            self._run_of = None, None
+            self._show_image()
+
+    def _show_image(self) -> None:
+        """Show what is known of the image, and propose its result."""
         self._seen = False
         self.form.in_file.show_images(self.image)
         if self.image is not None:
@@ -478,6 +498,7 @@ class SegmentWidget(DockedWidget):
 
     def _leave(self, *, layers: bool) -> None:
         """Stop the run and disconnect everything, as the dock or the window is gone."""
+        self._follow(None)
         self._show_live(False)
         self._runner.abandon()
         self._finding.drop()

@@ -24,7 +24,7 @@ from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.network_image import check_units, network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_windows
 from fctl_napari.segmentation.jobs.cluster import Workers
@@ -259,6 +259,8 @@ class Run:
             fresh=request.fresh,
         )
         store = self._opened.store
+        if checkpoint not in builtin_checkpoints().values():
+            store.remember_checkpoint(checkpoint)
         network = Network(
             str(checkpoint),
             identity,

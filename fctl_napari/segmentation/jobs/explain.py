@@ -94,4 +94,7 @@ def explain(
         channel=channel,
         without=without,
     )
-    return worker.explain(network_of(request), request, opened)
+    import torch
+
+    threads = torch.get_num_threads()  # as this process has them, in which others compute too
+    return worker.explain(network_of(request, threads), request, opened)

@@ -73,7 +73,8 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
             "there first, or choose a smaller --region (in Python: region)."
         )
     facts = masks.facts
-    return {"checkpoint": facts["checkpoint"], "grid": facts["grid"], "settings": facts["settings"]}
+    made_by = {key: facts["checkpoint"][key] for key in ("name", "hash")}
+    return {"checkpoint": made_by, "grid": facts["grid"], "settings": facts["settings"]}
 
 
 def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | None, Bands | None]:

@@ -20,8 +20,8 @@ def checkpoint_of(segmentation: Segmentation, given: Path | None = None) -> Path
     segmentation : Segmentation
         Segmentation.
     given : Path or None, optional
-        File that is said to be it. None looks among the built-in checkpoints, and in the folders of the segmentation
-        and of its image.
+        File that is said to be it. None looks among the built-in checkpoints, where it lay then, and in the folders of
+        the segmentation and of its image.
 
     Returns
     -------
@@ -45,6 +45,9 @@ def checkpoint_of(segmentation: Segmentation, given: Path | None = None) -> Path
 
 def _candidates(segmentation: Segmentation) -> Iterator[Path]:
     yield from builtin_checkpoints().values()
+    known = segmentation.facts["checkpoint"].get("path")  # earlier versions did not keep it
+    if known is not None:
+        yield Path(known)
     folders = [segmentation.path.absolute().parent]
     image = segmentation.image_path
     if image is not None and not is_url(image):

@@ -307,6 +307,24 @@ class Segmentation:
         cells, known = self.grid.cells_in(region), self.done() | self.inherited()
         return sum(not known[cell] for cell in cells), len(cells)
 
+    def remember_checkpoint(self, path: Path) -> None:
+        """Keep where the checkpoint lies, so that it is found again.
+
+        Parameters
+        ----------
+        path : Path
+            File of the checkpoint.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the folder is not writable.
+        """
+        location = str(path.absolute())
+        if self.facts["checkpoint"].get("path") != location:
+            self.facts["checkpoint"] = {**self.facts["checkpoint"], "path": location}
+            self.labels.set_attributes({ATTRIBUTE: self.facts})
+
     @property
     def parent_name(self) -> str | None:
         """Name of the checkpoint whose predictions ``inherit`` took over, or None if there are none."""

@@ -121,6 +121,16 @@ def test_an_array_is_saved_first(open_window: Callable[..., Any], until: Until, 
     assert synchronized(widget.corrections).any()
     assert image_source(viewer.layers["mine"]) is None
 
+    first = widget.corrections.path
+    viewer.layers["mine"].data = np.random.default_rng(1).integers(0, 255, (200, 300, 3), np.uint8)
+    assert widget.corrections is None, "they are of the array before"
+    rest(widget, until)
+    layer = edit(widget, until, 100, 100)
+    layer.paint((20, 20), 1)
+    rest(widget, until)
+    assert widget.corrections.path != first
+    assert not widget.corrections.read((140, 140, 200, 300)).any()
+
 
 PAINTER = """
 import sys, time

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 from magicgui import magicgui
 from magicgui.widgets import EmptyWidget
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.layers import Labels
+from napari.utils.notifications import notification_manager
+from PIL import Image
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QTextEdit
 
 import fctl_napari as fctl
 from fctl_napari.api import running
@@ -127,3 +132,52 @@ def test_the_script_of_the_page(open_window: Callable[..., Any], scene: Path, ti
     (shown,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert shown.metadata[magic_types.STORE_KEY] == str(found.path)
     assert np.array_equal(np.asarray(shown.data[0][0:60, 0:60]), found.read((0, 0, 60, 60)) + 1)
+
+
+@pytest.mark.parametrize("error", [InputError("a.tif: is damaged; fetch it again."), ValueError("seven")])
+def test_what_a_function_raises_is_what_the_notification_says(
+    open_window: Callable[..., Any], qtbot: QtBot, error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    viewer = open_window()
+    form = magicgui(fail)
+    viewer.window.add_dock_widget(form)
+    with qtbot.capture_exceptions() as caught:
+        form.call_button.native.click()
+    assert form.call_button.enabled
+    notification_manager.receive_error(*caught[0])  # as napari does with what a slot raises
+    (toast,) = viewer.window._qt_window.findChildren(NapariQtNotification)
+    assert toast.message.text() == (str(error) if isinstance(error, InputError) else "ValueError: seven")
+    toast.close()
+
+
+@pytest.mark.usefixtures("_end_worker")
+def test_figures_are_shown_below_the_fields(
+    open_window: Callable[..., Any], strip: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    viewer = open_window()
+    land = fctl.segment(strip, tiny_checkpoint, region=(0, 0, 60, 60), device="cpu", progress=False)
+    viewer.open(str(land.path), plugin="fctl-napari")
+    truth = tmp_path / "truth.png"
+    Image.fromarray(np.zeros(land.shape, np.uint8)).save(truth)
+    form, listed = magicgui(fctl.evaluate), magicgui(fctl.errors)
+    for one in (form, listed):
+        viewer.window.add_dock_widget(one)
+        one.reset_choices()
+    assert form.source.value == str(land.path)
+    assert form.ground_truth.value is None  # the map is not compared with itself unless the user chooses it
+    with pytest.raises(InputError, match="no ground truth"):
+        form()
+    form.ground_truth.value = str(land.path)
+    with pytest.raises(InputError, match="is the map itself"):
+        form()
+    form.ground_truth.value = listed.ground_truth.value = str(truth)
+    figures = form()
+    form()
+    found = listed()
+    for one, shown in ((form, f"{figures.accuracy:.4f}"), (listed, f"{found.regions.found} regions")):
+        (page,) = one.native.findChildren(QTextEdit)
+        assert shown in page.toPlainText()
+    assert form.native.minimumSizeHint().width() <= 320

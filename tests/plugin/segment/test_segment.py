@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.dock.dock import open_tab
+from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.widget import SegmentWidget
@@ -250,7 +251,7 @@ def test_an_array_is_saved_first(
     assert store.path.parent == cache / "fctl-napari"
     assert store.done().all()
     assert np.array_equal(level(mask_of(viewer)), np.asarray(store.labels.levels[0][:]))
-    assert any("saved in the cache" in message for _, message in notes)
+    assert sum("saved in the cache" in message for _, message in notes) == 1
 
     array[50, 50] += 1  # other pixels are another image, whose result is not resumed
     form.result.clear()
@@ -258,6 +259,28 @@ def test_an_array_is_saved_first(
     until(lambda: not widget.running)
     assert Path(form.result.text()) != store.path
     assert errors(notes) == []
+    assert sum("saved in the cache" in message for _, message in notes) == 1  # said once of a layer
+
+
+def test_other_data_in_a_layer_are_another_image(
+    open_scene: Open, until: Callable[..., None], earth_crop: np.ndarray, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_scene(None)
+    layer = viewer.add_image(earth_crop[:64, :90], rgb=True, name="plain")
+    first = run(widget, WHOLE, until)
+    until(lambda: identities().names(layer) is not None)
+    before = identities().names(layer)
+    layer.data = earth_crop[100:164, 500:590]
+    layer.data = earth_crop[100:164, 600:690]  # while the fingerprint of what was there a moment is computed
+    assert widget.form.result.text() == ""
+    second = run(widget, WHOLE, until)
+    assert errors(notes) == []
+    assert sum("saved in the cache" in message for _, message in notes) == 2  # it is another array
+    assert second.path != first.path
+    assert second.done().all()
+    until(lambda: identities().names(layer) is not None)
+    assert second.facts["image"]["fingerprint"] in identities().names(layer)
+    assert not before & identities().names(layer)
 
 
 def test_run_waits_for_the_pyramid(

@@ -156,14 +156,14 @@ def test_no_tiles_is_no_work(model: FCtL, image: Pyramid) -> None:
     assert list(Predictor(model, device="cpu").predict(image, [])) == []
 
 
-def test_a_damaged_image_is_reported_as_such(model: FCtL, windows: list[tuple[int, int, int, int]]) -> None:
+def test_an_array_that_cannot_be_read_is_said_to_be(model: FCtL, windows: list[tuple[int, int, int, int]]) -> None:
     class Damaged:
         shape, dtype = (150, 170, 3), np.dtype(np.uint8)
 
         def __getitem__(self, key: object) -> np.ndarray:
             raise OSError("bad chunk")
 
-    with pytest.raises(InputError, match=r"holes: is damaged at rows .*bad chunk"):
+    with pytest.raises(InputError, match=r"holes: cannot be computed or read at rows .*bad chunk"):
         list(Predictor(model, device="cpu").predict(pyramid_from_array(Damaged(), name="holes"), windows))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers_segmentation import OVERLAP, SCENE, TILE, Local
 
 from fctl_napari.exceptions import CheckpointError, ConfigError, FctlError, InputError
@@ -127,6 +128,17 @@ def explainer(lively: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
             return super().explain(encoded, without)
 
     return Explainer(Counting(model, device="cpu", precision="fp32"), card.classes)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_notebooks_threads_stay_as_they_are(ask: Callable[..., ExplainRequest], threads: int) -> None:
+    before, request = torch.get_num_threads(), ask((70.0, 90.0))
+    try:
+        torch.set_num_threads(threads)
+        explain(request.image, request.checkpoint, request.pixel, device="cpu")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_second_pixel_of_a_tile_costs_rows_alone(explainer: Explainer, ask: Callable[..., ExplainRequest]) -> None:
