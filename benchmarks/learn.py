@@ -349,7 +349,7 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
         row |= {"steps": result.steps, "seconds": round(seconds), "cpu seconds": round(used)}
         row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.gate_result.keep else "roll back"}
         row["gate is right"] = result.gate_result.keep == (row["unseen after"] > row["unseen before"])
-        gain = result.card.gain()
+        gain = result.card.gain
         row |= {key: "" if gain is None else round(getattr(gain, key), 5) for key in ("before", "after", "low", "high")}
         print(line(row), flush=True)
         if options.verbose:

@@ -98,6 +98,19 @@ class ClassProbability:
             block[0] += number
             block[1] += total
 
+    def mean(self) -> float:
+        """Compute the mean over classes, which count alike.
+
+        Returns
+        -------
+        float
+            Probability of the painted class, 0..1. NaN if nothing is painted.
+        """
+        by_class: dict[int, NDArray[np.float64]] = {}
+        for (*_, k), block in self.sums.items():
+            by_class[k] = by_class.get(k, np.zeros(2)) + block
+        return float(np.mean([total / pixels for pixels, total in by_class.values()])) if by_class else float("nan")
+
 
 def gain_of(before: ClassProbability, after: ClassProbability) -> Gain | None:
     """Compute the change between two networks on the same corrections, with its interval.
@@ -119,8 +132,7 @@ def gain_of(before: ClassProbability, after: ClassProbability) -> Gain | None:
         return None
     classes = np.array([key[3] for key in keys])
     pixels = np.array([before.sums[key][0] for key in keys])
-    old, new = (np.array([side.sums[key][1] for key in keys]) for side in (before, after))
-    change = new - old
+    change = np.array([after.sums[key][1] - before.sums[key][1] for key in keys])
     by_class = [np.flatnonzero(classes == k) for k in np.unique(classes)]
     rng = np.random.default_rng(0)
     resampled = np.zeros(RESAMPLES)
@@ -128,8 +140,5 @@ def gain_of(before: ClassProbability, after: ClassProbability) -> Gain | None:
         for number in range(RESAMPLES):
             drawn = blocks[rng.integers(0, len(blocks), len(blocks))]
             resampled[number] += change[drawn].sum() / pixels[drawn].sum() / len(by_class)
-    was, now = (
-        float(np.mean([sums[blocks].sum() / pixels[blocks].sum() for blocks in by_class])) for sums in (old, new)
-    )
     low, high = np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2]).tolist()
-    return Gain(was, now, low, high, len(by_class))
+    return Gain(before.mean(), after.mean(), low, high, len(by_class))

@@ -406,7 +406,7 @@ class Finetuner:
         corrections the last weights are kept, and the gate decides whether they are better than the parent.
         """
         card = BeforeAfter(self.before, figures)
-        gain = card.gain()
+        gain = card.gain
         if gain is None or judge(card, self.request.bound).keep:
             rank = _PASSED + self.step
         else:

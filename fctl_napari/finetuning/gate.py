@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -162,8 +163,9 @@ class BeforeAfter:
         figures = self.after.get(part)
         return math.nan if figures is None or figures.agreement is None else figures.agreement
 
+    @cached_property
     def gain(self) -> Gain | None:
-        """Return the change of the probability of the painted class on held-out corrections, or None without any."""
+        """Change of the probability of the painted class on held-out corrections, or None without any."""
         before, after = (
             side["held_out"].probability if "held_out" in side else None for side in (self.before, self.after)
         )
@@ -181,7 +183,7 @@ class BeforeAfter:
         float
             ``USUAL``, or the parent's uncertainty where that is larger, and the lower end of the gain, 0..1.
         """
-        figures, gain = self.before.get("scene"), self.gain()
+        figures, gain = self.before.get("scene"), self.gain
         uncertainty = 0.0 if figures is None or figures.uncertainty is None else figures.uncertainty
         learned = max(gain.low, 0.0) if gain is not None and gain.classes > 1 else 0.0
         return min(max(USUAL, uncertainty) + learned, 1.0)
@@ -199,7 +201,7 @@ class BeforeAfter:
             side: {part: figures.to_json() for part, figures in parts.items()}
             for side, parts in (("before", self.before), ("after", self.after))
         }
-        gain = self.gain()
+        gain = self.gain
         return found if gain is None else found | {"gain": asdict(gain)}
 
     @staticmethod
@@ -283,7 +285,7 @@ def judge(card: BeforeAfter, bound: float | None) -> GateResult:
 
 def _on_corrections(card: BeforeAfter) -> tuple[bool, str]:
     """Return whether a candidate is better on held-out corrections, or else on the ground truth, and a sentence."""
-    gain = card.gain()
+    gain = card.gain
     if gain is not None:
         words = "rose" if gain.rose else "fell" if gain.change < -LEAST else "did not rise for sure"
         return gain.rose, (

@@ -54,14 +54,12 @@ class FinetuneProgress:
     def note(self) -> str:
         """Phase and loss in words, and the latest figures beside the parent's."""
         words = [self.phase, *([f"loss {self.loss:.3f}"] if self.phase == "training" else [])]
-        for part, name in (("held_out", "held-out IoU"), ("scene", "as before elsewhere")):
-            before, now = self.before.get(part), self.now.get(part)
-            if now is None or before is None:
-                continue
-            if now.scores is not None and before.scores is not None:
-                words.append(f"{name} {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
-            elif now.agreement is not None:
-                words.append(f"{name} {now.agreement:.3f}")
+        before, now = (side["held_out"].probability if "held_out" in side else None for side in (self.before, self.now))
+        if before is not None and now is not None:
+            words.append(f"held-out probability {now.mean():.3f} (was {before.mean():.3f})")
+        scene = self.now.get("scene")
+        if scene is not None and scene.agreement is not None:
+            words.append(f"as before elsewhere {scene.agreement:.3f}")
         return " ".join(words)
 
 

@@ -272,7 +272,7 @@ def test_ruin_ends_early_and_the_gate_stops_it(request_for):
     result = finetune(request_for(learning_rate=3.0, steps=30, patience=2, pull=0.0), watch=progress.append)
     trained = [n for n in progress if n.phase == "training"]
     ranks = {
-        n.done: BeforeAfter(n.before, n.now).gain().after + min(n.now[part].agreement for part in ("scene", "training"))
+        n.done: BeforeAfter(n.before, n.now).gain.after + min(n.now[part].agreement for part in ("scene", "training"))
         for n in trained
         if n.measured_at == n.done
     }

@@ -27,8 +27,8 @@ TOOLTIPS = {
     "roll_back": "Delete the new network and its result, and show the parent's again. Corrections stay.",
     "figures": (
         "Figures of the parent and the new network on pixels that it did not learn from: held-out corrections, "
-        "elsewhere in the scene, the scenes of the parent's training, the ground truth. Mean IoU, and the share of "
-        "pixels predicted as before."
+        "elsewhere in the scene, the scenes of the parent's training, the ground truth. The probability of the painted "
+        "class, which decides; mean IoU; and the share of pixels predicted as before."
     ),
     "differences": (
         "Pixels where the new network predicts another class than its parent, in the color of the new class."
@@ -150,19 +150,25 @@ class GateReport(QFrame):
 def _table(figures: dict[str, Any]) -> str:
     """Return the figures as a table, in rich text."""
     lines = []
+    if "gain" in figures:  # not in cards of earlier versions
+        lines.append(_row("Held out (probability)", figures["gain"]["before"], figures["gain"]["after"]))
     for part, name in NAMES.items():
         before, after = (figures[side].get(part, {}) for side in ("before", "after"))
-        cells = [f"<td>{name}</td>", "<td></td><td></td>", "<td></td>"]
-        if before.get("miou") is not None and after.get("miou") is not None:
-            change = after["miou"] - before["miou"]
-            color = GOOD if change > 0 else BAD if change < 0 else "gray"
-            cells[1] = f"<td>{before['miou']:.3f}→{after['miou']:.3f}</td><td style='color: {color}'>{change:+.3f}</td>"
-        if after.get("agreement") is not None:
-            cells[2] = f"<td align='right'>{100 * after['agreement']:.1f}&nbsp;%</td>"
         if before or after:
-            lines.append(f"<tr>{''.join(cells)}</tr>")
+            lines.append(_row(name, before.get("miou"), after.get("miou"), after.get("agreement")))
     head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>as&nbsp;before</td></tr>"
     return f"<table cellspacing='1'>{head}{''.join(lines)}</table>"
+
+
+def _row(name: str, before: float | None, after: float | None, agreement: float | None = None) -> str:
+    """Return a row of the table."""
+    values, same = "<td></td><td></td>", "<td></td>"
+    if before is not None and after is not None:
+        color = GOOD if after > before else BAD if after < before else "gray"
+        values = f"<td>{before:.3f}→{after:.3f}</td><td style='color: {color}'>{after - before:+.3f}</td>"
+    if agreement is not None:
+        same = f"<td align='right'>{100 * agreement:.1f}&nbsp;%</td>"
+    return f"<tr><td>{name}</td>{values}{same}</tr>"
 
 
 def _text() -> QLabel:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fctl_napari.finetuning.progress import FinetuneProgress
 
-HELD_OUT, SCENE, TRAINING = "held-out IoU", "as before, scene", "as before, training"
+HELD_OUT, SCENE, TRAINING = "held-out probability", "as before, scene", "as before, training"
 COLORS = {HELD_OUT: "#56b4e9", SCENE: "#009e73", TRAINING: "#e69f00"}
 """Colors of Okabe and Ito's set, which most color-blind people can distinguish.
 
@@ -26,8 +26,8 @@ DRAW_MS = 700
 """Minimum interval between two drawings, ms."""
 
 TIP = (
-    "Above: the loss of each step. Below: mean IoU on corrections that are not learned from (dashed: the parent's), "
-    "and the share of pixels away from corrections, here and in the training scenes, that are predicted as by the "
+    "Above: the loss of each step. Below: probability of the painted class on corrections that are not learned from "
+    "(dashed: the parent's), and the share of pixels away from corrections, here and in the training scenes, that are predicted as by the "
     "parent (the parent itself: 1, dashed)."
 )
 
@@ -161,8 +161,8 @@ def _values(progress: FinetuneProgress, side: str) -> dict[str, float]:
     figures = progress.before if side == "before" else progress.now
     found = {}
     held_out = figures.get("held_out")
-    if held_out is not None and held_out.scores is not None:
-        found[HELD_OUT] = held_out.scores.miou
+    if held_out is not None and held_out.probability is not None:
+        found[HELD_OUT] = held_out.probability.mean()
     for part, name in (("scene", SCENE), ("training", TRAINING)):
         of = figures.get(part)
         if of is not None and of.agreement is not None:

@@ -37,8 +37,8 @@ def describe(event: FinetuneEvent) -> str:
     else:
         parts = [f"Step {progress.done} of {progress.total}", f"loss {progress.loss:.3f}"]
         before, now = progress.before.get("held_out"), progress.now.get("held_out")
-        if before is not None and now is not None and before.scores is not None and now.scores is not None:
-            parts.append(f"held-out IoU {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
+        if before is not None and now is not None and before.probability is not None and now.probability is not None:
+            parts.append(f"held-out probability {now.probability.mean():.3f} (was {before.probability.mean():.3f})")
         parts.append(duration(progress.seconds))
     return " · ".join(["Paused", *parts] if event.state == "paused" else parts)
 
