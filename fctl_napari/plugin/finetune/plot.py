@@ -27,8 +27,8 @@ DRAW_MS = 700
 
 TIP = (
     "Above: the loss of each step. Below: probability of the painted class on corrections that are not learned from "
-    "(dashed: the parent's), and the share of pixels away from corrections, here and in the training scenes, that are predicted as by the "
-    "parent (the parent itself: 1, dashed)."
+    "(dashed: the parent's), and the share of pixels away from corrections, here and in the training scenes, that are "
+    "predicted as by the parent (the parent itself: 1, dashed)."
 )
 
 
