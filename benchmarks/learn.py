@@ -54,6 +54,9 @@ from fctl_napari.windows import IntWindow
 BRUSH = 8
 """Radius of the annotator's brush, px."""
 
+LARGEST = 80
+"""Number of the largest errors among which the annotator chooses."""
+
 LENGTH = 300
 """Longest stroke, px."""
 
@@ -219,16 +222,16 @@ def inside(shape: tuple[int, int], regions: Sequence[IntWindow]) -> NDArray[np.b
 def strokes(
     ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], counted: NDArray[np.bool_], count: int, seed: int
 ) -> tuple[NDArray[np.uint8], list[IntWindow]]:
-    """Draw strokes along large errors.
+    """Draw strokes along large errors. With a larger count more follow on the same first ones.
 
     Returned are the corrections (k + 1) and the strokes' boxes.
     """
     rng = np.random.default_rng([seed, 77])
     wrong = counted & (ground_truth != IGNORE) & (predicted != IGNORE) & (ground_truth != predicted)
     errors = label(np.where(wrong, ground_truth + 1, 0), background=0, connectivity=1)
-    regions = sorted(regionprops(errors), key=lambda r: -r.area)[: 2 * count]
-    areas = np.array([r.area for r in regions], float)
-    chosen = rng.choice(len(regions), min(count, len(regions)), replace=False, p=areas / areas.sum())
+    regions = sorted(regionprops(errors), key=lambda r: -r.area)[:LARGEST]
+    # exponential variates over the areas: drawn without replacement, larger ones sooner
+    chosen = np.argsort(rng.exponential(size=len(regions)) / [r.area for r in regions])[:count]
     corrections, boxes = np.zeros_like(ground_truth), []
     for region in (regions[i] for i in chosen):
         y0, x0 = region.bbox[:2]

@@ -26,6 +26,12 @@ LEVEL = 90.0
 LEAST = 0.005
 """Least change that counts: a smaller one is of no use, however sure it is."""
 
+SYSTEMATIC = 0.2
+"""Sure gain on held-out corrections from which on the parent is taken to err throughout an image."""
+
+LEAST_TRUST = 0.1
+"""Trust in such a parent."""
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -56,6 +62,18 @@ class Gain:
     def rose(self) -> bool:
         """True if the change counts, and its whole interval lies above 0."""
         return self.low > 0 and self.change >= LEAST
+
+    @property
+    def trust(self) -> float:
+        """How far the parent is to be trusted where its image was not corrected, ``LEAST_TRUST``..1.
+
+        If what was learned from some corrections surely holds for others that were held out, the parent errs throughout
+        the image and not at the strokes alone. Of a single class this does not count, as a network that finds it
+        everywhere gains as well.
+        """
+        if self.classes < 2:
+            return 1.0
+        return float(np.clip(1 - self.low / SYSTEMATIC, LEAST_TRUST, 1))
 
 
 @dataclass

@@ -222,6 +222,7 @@ class Finetuner:
         self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
         self.best_weights = state["best_weights"]
         self.checked = state["checked"]
+        self._loss.trust = state.get("trust", 1.0)  # states of earlier versions do not have it
 
     def _save_state(self) -> None:
         state = {
@@ -234,6 +235,7 @@ class Finetuner:
             "best_weights": self.best_weights,
             "worse": self.worse,
             "checked": self.checked,
+            "trust": self._loss.trust,
         }
         save_state(self.out, self._key, state)
 
@@ -392,9 +394,11 @@ class Finetuner:
     # -- measure ---------------------------------------------------------------------------------------------------
 
     def _check(self) -> Iterator[None]:
-        """Measure the network, and keep its weights if they are the best so far."""
+        """Measure the network, weigh the trust in the parent, and keep the weights if they are the best so far."""
         self.now = yield from self.measure.measure(self.network, whole=False)
         self.measured_at = self.checked = self.step
+        gain = BeforeAfter(self.before, self.now).gain
+        self._loss.trust = 1.0 if gain is None else gain.trust
         self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
 
     def _take_if_better(self, figures: dict[str, Figures]) -> bool:

@@ -53,9 +53,10 @@ class FinetuneRequest(BaseModel):
     focal_gamma : float
         Focusing exponent of the focal loss on corrected pixels.
     near : float
-        Weight of distillation on the rest of corrected tiles.
+        Weight of distillation on the rest of corrected tiles. It falls to a tenth where corrections surely hold for
+        others that are held out, see ``evidence.Gain.trust``.
     replay : float
-        Weight of distillation on replay tiles.
+        Weight of distillation on replay tiles. It falls likewise on those of the corrected images.
     confidence_power : float
         Power of the parent's largest probability by which distillation weighs each pixel. With 0 every pixel is held,
         with more, pixels of which the parent was not sure may change.

@@ -39,12 +39,15 @@ class TileLoss:
     ----------
     anchors : Tensor of float [C]
         Class weights of distillation, by the parent's class. They are set before the first step.
+    trust : float
+        Factor of distillation on tiles of the corrected images, 0..1, see ``Gain.trust``.
     """
 
     def __init__(
         self, request: FinetuneRequest, sets: TileSets, network: TileNetwork, side_by_side: SideBySide, weights: Tensor
     ) -> None:
         self.anchors = weights
+        self.trust = 1.0
         self._request = request
         self._sets = sets
         self._network = network
@@ -78,7 +81,10 @@ class TileLoss:
         for fact, name in zip(facts, names, strict=True):
             held[name] += float(fact.get("held", 0))
         wanted = {"near": self._request.near, "replay": self._request.replay}
-        factors = [wanted[name] / held[name] for name in names]
+        factors = [
+            wanted[name] / held[name] * (self.trust if self._sets.is_corrected(tile) else 1.0)
+            for name, tile in zip(names, tiles, strict=True)
+        ]
 
         def part(chosen: range) -> tuple[tuple[Tensor | None, ...], float, list[float]]:
             pick = [facts[i] for i in chosen]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fctl_napari.finetuning.evidence import BLOCK, ClassProbability, gain_of
+from fctl_napari.finetuning.evidence import BLOCK, LEAST_TRUST, SYSTEMATIC, ClassProbability, Gain, gain_of
 
 TILE = 4 * BLOCK
 
@@ -70,3 +70,14 @@ def test_nothing_painted_is_no_evidence() -> None:
     nothing = np.zeros((TILE, TILE), np.uint8)
     p = np.full((2, TILE, TILE), 0.5, np.float32)
     assert gain_of(probability_of(nothing, p), probability_of(nothing, p)) is None
+
+
+@given(st.floats(-0.5, 0.9), st.floats(0, 0.3), st.integers(1, 4))
+def test_the_parent_is_trusted_less_the_surer_the_gain(low: float, more: float, classes: int) -> None:
+    gain = Gain(0.3, 0.3 + low, low, low + 0.1, classes)
+    other = Gain(0.3, 0.3 + low + more, low + more, low + more + 0.1, classes)
+    assert LEAST_TRUST <= other.trust <= gain.trust <= 1
+    if classes == 1 or low <= 0:
+        assert gain.trust == 1
+    elif low >= SYSTEMATIC:
+        assert gain.trust == LEAST_TRUST
