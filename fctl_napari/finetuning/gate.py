@@ -175,18 +175,19 @@ class BeforeAfter:
         """Return the share of px that may change away from the corrections where none is stated.
 
         A network that is unsure of an image, as of one unlike those that it was trained on, gets better by changing
-        more of it, and so does one that is sure and wrong: by as much as held-out corrections of several classes surely
-        gain. (Of a single class, a network that finds it everywhere gains as well.)
+        more of it. So does one that is sure and errs throughout: the less it is to be trusted, see ``Gain.trust``, the
+        more may change.
 
         Returns
         -------
         float
-            ``USUAL``, or the parent's uncertainty where that is larger, and the lower end of the gain, 0..1.
+            ``USUAL``, or the parent's uncertainty where that is larger, and of what is left the share by which trust
+            falls short of 1; 0..1.
         """
-        figures, gain = self.before.get("scene"), self.gain
+        figures = self.before.get("scene")
         uncertainty = 0.0 if figures is None or figures.uncertainty is None else figures.uncertainty
-        learned = max(gain.low, 0.0) if gain is not None and gain.classes > 1 else 0.0
-        return min(max(USUAL, uncertainty) + learned, 1.0)
+        usual = max(USUAL, uncertainty)
+        return usual if self.gain is None else 1 - self.gain.trust * (1 - usual)
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
