@@ -24,11 +24,15 @@
 
 # %%
 # %matplotlib inline
+import csv
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 from IPython.display import Markdown
 from ipywidgets import IntSlider
+from scipy.stats import sem, t
 
 import fctl_napari
 from fctl_napari.ablation.figure import ablation_figure
@@ -135,6 +139,52 @@ Markdown(report(larger) if larger else "`notebooks/results` is not here: this is
 
 # %%
 ablation_figure(studies(larger)) if larger else None
+
+# %% [markdown]
+# ## When contexts pay
+# Networks that are trained end to end, all with the same tiles, and measured on scenes that they were not trained on
+# (`benchmarks/when_contexts_pay.py`; rows and commands lie in [results](results/README.md)). Gains of contexts x1, x3
+# and x9 over *the same network whose contexts are the tile itself* (equal parameters, equal FLOPs: full lines) and over
+# the network without contexts (dashed), paired by scenes and seed. Bars are 95 % intervals of the mean over seeds;
+# points without one are single runs. *Together* are all three sets with their classes mapped to four.
+
+
+# %%
+def gains(rows, against):
+    """List the gains of contexts over another way, in points of mIoU."""
+    keys = ("fold", "seed")
+    other = {tuple(row[key] for key in keys): float(row["miou"]) for row in rows if row["way"] == against}
+    found = [row for row in rows if row["way"] == "contexts" and tuple(row[key] for key in keys) in other]
+    return [100 * (float(row["miou"]) - other[tuple(row[key] for key in keys)]) for row in found]
+
+
+def draw(axis, rows, by, title):
+    """Draw the gains of each set against a column of the rows."""
+    for number, name in enumerate(sorted({row["set"] for row in rows})):
+        for against, style in {"same": "-", "none": "--"}.items():
+            points = {}
+            for at in sorted({float(row[by]) for row in rows if row["set"] == name}):
+                points[at] = gains([row for row in rows if row["set"] == name and float(row[by]) == at], against)
+            points = {at * 1.04**number: values for at, values in points.items() if values}  # side by side
+            halves = [t.ppf(0.975, len(v) - 1) * sem(v) if len(v) > 1 else 0 for v in points.values()]
+            if points:
+                look = {"color": f"C{number}", "linestyle": style, "marker": "o", "capsize": 3}
+                means = [np.mean(v) for v in points.values()]
+                axis.errorbar(list(points), means, halves, label=f"{name}, over {against}", **look)
+    axis.axhline(0, color="0.6", linewidth=1)
+    axis.set(title=title, ylabel="gain of mIoU, points")
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.legend(fontsize="small")
+
+
+path = Path(fctl_napari.__file__).parents[1] / "notebooks" / "results" / "when_contexts_pay.csv"
+rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+for row in rows:
+    row["scenes"] = "20" if row["set"] == "together" and row["scenes"] == "0" else row["scenes"]  # 0: all of them
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+draw(axes[0], [row for row in rows if row["set"] != "together"], "tile", "against the side of the tile, px")
+draw(axes[1], [row for row in rows if row["set"] == "together"], "scenes", "against the number of training scenes")
 
 # %% [markdown]
 # ## Segmentations side by side

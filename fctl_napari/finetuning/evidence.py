@@ -29,9 +29,6 @@ LEAST = 0.005
 SYSTEMATIC = 0.2
 """Sure gain on held-out corrections from which on the parent is taken to err throughout an image."""
 
-LEAST_TRUST = 0.1
-"""Trust in such a parent."""
-
 
 @dataclass(frozen=True)
 class Gain:
@@ -65,7 +62,7 @@ class Gain:
 
     @property
     def trust(self) -> float:
-        """How far the parent is to be trusted where its image was not corrected, ``LEAST_TRUST``..1.
+        """How far the parent is to be trusted where its image was not corrected, 0..1.
 
         If what was learned from some corrections surely holds for others that were held out, the parent errs throughout
         the image and not at the strokes alone. Of a single class this does not count, as a network that finds it
@@ -73,7 +70,7 @@ class Gain:
         """
         if self.classes < 2:
             return 1.0
-        return float(np.clip(1 - self.low / SYSTEMATIC, LEAST_TRUST, 1))
+        return float(np.clip(1 - self.low / SYSTEMATIC, 0, 1))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fctl_napari.finetuning.evidence import BLOCK, LEAST_TRUST, SYSTEMATIC, ClassProbability, Gain, gain_of
+from fctl_napari.finetuning.evidence import BLOCK, SYSTEMATIC, ClassProbability, Gain, gain_of
 
 TILE = 4 * BLOCK
 
@@ -76,8 +76,8 @@ def test_nothing_painted_is_no_evidence() -> None:
 def test_the_parent_is_trusted_less_the_surer_the_gain(low: float, more: float, classes: int) -> None:
     gain = Gain(0.3, 0.3 + low, low, low + 0.1, classes)
     other = Gain(0.3, 0.3 + low + more, low + more, low + more + 0.1, classes)
-    assert LEAST_TRUST <= other.trust <= gain.trust <= 1
+    assert 0 <= other.trust <= gain.trust <= 1
     if classes == 1 or low <= 0:
         assert gain.trust == 1
     elif low >= SYSTEMATIC:
-        assert gain.trust == LEAST_TRUST
+        assert gain.trust == 0
