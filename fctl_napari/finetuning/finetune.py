@@ -23,7 +23,7 @@ from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
-from fctl_napari.finetuning.targets import CorrectionSource, open_corrections
+from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, open_corrections
 from fctl_napari.finetuning.tile_loss import TileLoss
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Corrected, Tile, choose_tiles, data_hash, draw_tiles
@@ -31,6 +31,7 @@ from fctl_napari.finetuning.unfinished import check_waiting
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
@@ -351,26 +352,34 @@ class Finetuner:
         return out_of_time or (bool(self.sets.held_out) and self.worse >= self.request.patience)
 
     def _prepare(self) -> Iterator[None]:
-        """Compute the features of every tile, and the class weights of distillation."""
+        """Compute the features of every tile, and what distillation needs to know of classes."""
         learned = dict.fromkeys([*self.sets.corrected, *self.sets.replay])
         tiles = dict.fromkeys([*learned, *self.measure.tiles])
 
         def prepare(tile: Tile) -> NDArray[np.int64]:
+            """Count px by the parent's class, and those of the classes that corrections name or replace."""
+            counts = np.zeros((2, self._classes), np.int64)
             self.network.prepare(tile)
             if not (self._loss.distills and tile in learned):
-                return np.zeros(self._classes, np.int64)
+                return counts
             labels = self.network.parents_prediction(tile).float().max(0).indices.numpy()
             valid = self.sets.valid(tile)
-            return np.bincount(labels.ravel() if valid is None else labels[valid], minlength=self._classes)
+            counts[0] = np.bincount(labels.ravel() if valid is None else labels[valid], minlength=self._classes)
+            target = self.sets.target(tile)
+            painted = (target != NOTHING) & (target != NOT_SURE)
+            for classes in (target[painted] - np.uint8(1), labels[painted]):
+                counts[1] += np.bincount(classes, minlength=self._classes)
+            return counts
 
-        predicted, done = np.zeros(self._classes, np.int64), 0
+        counts, done = np.zeros((2, self._classes), np.int64), 0
         for group in self.side_by_side.groups(tiles):
             yield
-            predicted += sum(self.side_by_side.map(prepare, group))
+            counts += sum(self.side_by_side.map(prepare, group))
             done += len(group)
             self._report("preparing", done, len(tiles))
         if self._loss.distills:
-            self._loss.anchors = torch.from_numpy(class_weights(predicted)).to(self.device)
+            self._loss.anchors = torch.from_numpy(class_weights(counts[0])).to(self.device)
+            self._loss.involved = torch.from_numpy(counts[1] > 0)
 
     def _one_step(self) -> dict[str, float]:
         """Take an optimizer step and return the terms of the loss."""

@@ -53,8 +53,8 @@ class FinetuneRequest(BaseModel):
     focal_gamma : float
         Focusing exponent of the focal loss on corrected pixels.
     near : float
-        Weight of distillation on the rest of corrected tiles. It falls to 0 where corrections surely hold for others
-        that are held out, see ``evidence.Gain.trust``.
+        Weight of distillation on the rest of corrected tiles. Where the parent predicts a class that corrections name
+        or replace, it falls to 0 as these surely hold for others that are held out, see ``evidence.Gain.trust``.
     replay : float
         Weight of distillation on replay tiles. It falls likewise on those of the corrected images.
     confidence_power : float

@@ -39,14 +39,17 @@ class TileLoss:
     ----------
     anchors : Tensor of float [C]
         Class weights of distillation, by the parent's class. They are set before the first step.
+    involved : Tensor of bool [C]
+        Classes that were painted, or that the parent had predicted there. They are set before the first step.
     trust : float
-        Factor of distillation on tiles of the corrected images, 0..1, see ``Gain.trust``.
+        Factor of distillation on the corrected images where the parent predicts such a class, 0..1, see ``Gain.trust``.
     """
 
     def __init__(
         self, request: FinetuneRequest, sets: TileSets, network: TileNetwork, side_by_side: SideBySide, weights: Tensor
     ) -> None:
         self.anchors = weights
+        self.involved = torch.zeros(len(weights), dtype=torch.bool)
         self.trust = 1.0
         self._request = request
         self._sets = sets
@@ -81,10 +84,7 @@ class TileLoss:
         for fact, name in zip(facts, names, strict=True):
             held[name] += float(fact.get("held", 0))
         wanted = {"near": self._request.near, "replay": self._request.replay}
-        factors = [
-            wanted[name] / held[name] * (self.trust if self._sets.is_corrected(tile) else 1.0)
-            for name, tile in zip(names, tiles, strict=True)
-        ]
+        factors = [wanted[name] / held[name] for name in names]
 
         def part(chosen: range) -> tuple[tuple[Tensor | None, ...], float, list[float]]:
             pick = [facts[i] for i in chosen]
@@ -134,9 +134,10 @@ class TileLoss:
         -------
         dict of str to Tensor
             Corrected px, ``"where"`` in the flat tile, with their ``"classes"`` and the sum ``"said"`` of their
-            weights; of distillation its ``"targets"``, the sum ``"held"`` of the weights in them, and their
-            ``"entropy"``.
+            weights; of distillation its ``"targets"``, the sum ``"held"`` of the weights in them if the parent were
+            trusted, and their ``"entropy"``.
         """
+        trust = self.trust if self._sets.is_corrected(tile) else 1.0
 
         def make() -> Arrays:
             target = self._sets.target(tile)
@@ -150,10 +151,11 @@ class TileLoss:
             top, predicted = log_p.max(0)
             free = torch.from_numpy(target == NOTHING)
             held = free * top.exp() ** self._request.confidence_power * self.anchors.cpu()[predicted]
-            targets = (log_p.exp() * held).half()
+            trusted = torch.where(self.involved[predicted], trust, 1.0)
+            targets = (log_p.exp() * held * trusted).half()
             return corrected | {"held": held.sum(), "targets": targets, "entropy": -(targets.float() * log_p).sum()}
 
-        return self._network.cached(f"loss {tile.source} {tile.window}", make)
+        return self._network.cached(f"loss {tile.source} {tile.window} {trust:.3f}", make)
 
 
 def _sum(gradients: tuple[Tensor | None, ...]) -> Tensor | None:
