@@ -62,6 +62,7 @@ def main() -> None:
     except typer.Abort:
         sys.exit(1)
     except KeyboardInterrupt:
+        _complain("stopped; runs keep what is done, and the same command goes on from there.")
         sys.exit(130)
     except OSError as error:
         # A library met a full disk or the like while writing. Other errors of the system are bugs.

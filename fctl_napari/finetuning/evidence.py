@@ -26,6 +26,9 @@ LEVEL = 90.0
 LEAST = 0.005
 """Least change that counts: a smaller one is of no use, however sure it is."""
 
+FEWEST = 3
+"""Fewest blocks of a class whose spread says how sure a change is."""
+
 SYSTEMATIC = 0.2
 """Sure gain on held-out corrections from which on the parent is taken to err throughout an image."""
 
@@ -42,6 +45,8 @@ class Gain:
         Interval of the change at ``LEVEL``, by resampling blocks.
     classes : int
         Number of painted classes.
+    blocks : int
+        Number of blocks of the class that has the fewest.
     """
 
     before: float
@@ -49,6 +54,7 @@ class Gain:
     low: float
     high: float
     classes: int
+    blocks: int
 
     @property
     def change(self) -> float:
@@ -57,8 +63,8 @@ class Gain:
 
     @property
     def rose(self) -> bool:
-        """True if the change counts, and its whole interval lies above 0."""
-        return self.low > 0 and self.change >= LEAST
+        """True if the change counts, and its whole interval surely lies above 0."""
+        return self.blocks >= FEWEST and self.low > 0 and self.change >= LEAST
 
     @property
     def trust(self) -> float:
@@ -68,7 +74,7 @@ class Gain:
         the image and not at the strokes alone. Of a single class this does not count, as a network that finds it
         everywhere gains as well.
         """
-        if self.classes < 2:
+        if self.classes < 2 or self.blocks < FEWEST:
             return 1.0
         return float(np.clip(1 - self.low / SYSTEMATIC, 0, 1))
 
@@ -113,6 +119,23 @@ class ClassProbability:
             block[0] += number
             block[1] += total
 
+    def of(self, source: int) -> ClassProbability:
+        """Return the part of one image.
+
+        Parameters
+        ----------
+        source : int
+            Number of the image.
+
+        Returns
+        -------
+        ClassProbability
+            The part. It is empty if nothing of the image is held out.
+        """
+        found = ClassProbability()
+        found.sums.update({key: block for key, block in self.sums.items() if key[0] == source})
+        return found
+
     def mean(self) -> float:
         """Compute the mean over classes, which count alike.
 
@@ -156,4 +179,4 @@ def gain_of(before: ClassProbability, after: ClassProbability) -> Gain | None:
             drawn = blocks[rng.integers(0, len(blocks), len(blocks))]
             resampled[number] += change[drawn].sum() / pixels[drawn].sum() / len(by_class)
     low, high = np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2]).tolist()
-    return Gain(before.mean(), after.mean(), low, high, len(by_class))
+    return Gain(before.mean(), after.mean(), low, high, len(by_class), min(map(len, by_class)))

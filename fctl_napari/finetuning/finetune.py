@@ -215,7 +215,7 @@ class Finetuner:
     def _resume(self) -> None:
         keys = (self._key, *self._old_keys)
         state = next((found for key in keys if (found := load_state(self.out, key, self.device)) is not None), None)
-        if state is None:
+        if state is None or "trust" not in state:  # a run of an earlier version, which held the image throughout
             return
         self._set_weights(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -223,7 +223,7 @@ class Finetuner:
         self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
         self.best_weights = state["best_weights"]
         self.checked = state["checked"]
-        self._loss.trust = state.get("trust", 1.0)  # states of earlier versions do not have it
+        self._loss.trust = state["trust"]
 
     def _save_state(self) -> None:
         state = {
@@ -406,8 +406,8 @@ class Finetuner:
         """Measure the network, weigh the trust in the parent, and keep the weights if they are the best so far."""
         self.now = yield from self.measure.measure(self.network, whole=False)
         self.measured_at = self.checked = self.step
-        gain = BeforeAfter(self.before, self.now).gain
-        self._loss.trust = 1.0 if gain is None else gain.trust
+        figures = BeforeAfter(self.before, self.now)
+        self._loss.trust = [figures.trust(source) for source in range(len(self.sets.splits))]
         self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
 
     def _take_if_better(self, figures: dict[str, Figures]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, plain
-from fctl_napari.finetuning.evidence import LEAST, LEVEL, ClassProbability, Gain, gain_of
+from fctl_napari.finetuning.evidence import FEWEST, LEAST, LEVEL, ClassProbability, Gain, gain_of
 
 USUAL = 0.1
 """Share of the px that may change away from corrections, and on the training scenes, where none is stated."""
@@ -166,10 +166,35 @@ class BeforeAfter:
     @cached_property
     def gain(self) -> Gain | None:
         """Change of the probability of the painted class on held-out corrections, or None without any."""
+        before, after = self._painted
+        return None if before is None or after is None else gain_of(before, after)
+
+    @property
+    def _painted(self) -> tuple[ClassProbability | None, ClassProbability | None]:
         before, after = (
             side["held_out"].probability if "held_out" in side else None for side in (self.before, self.after)
         )
-        return None if before is None or after is None else gain_of(before, after)
+        return before, after
+
+    def trust(self, source: int) -> float:
+        """Compute how far the parent is to be trusted on a corrected image, see ``Gain.trust``.
+
+        Parameters
+        ----------
+        source : int
+            Number of the image.
+
+        Returns
+        -------
+        float
+            Trust by the held-out corrections of the image, or by those of all images if it has none, 0..1. Without any
+            it is 1.
+        """
+        before, after = self._painted
+        if before is None or after is None:
+            return 1.0
+        gain = gain_of(before.of(source), after.of(source)) or self.gain
+        return 1.0 if gain is None else gain.trust
 
     def bound(self) -> float:
         """Return the share of px that may change away from the corrections where none is stated.
@@ -184,10 +209,26 @@ class BeforeAfter:
             ``USUAL``, or the parent's uncertainty where that is larger, and of what is left the share by which trust
             falls short of 1; 0..1.
         """
+        usual = self.uncertain()
+        return 1 - self.mean_trust * (1 - usual)
+
+    def uncertain(self) -> float:
+        """Return the share of px that may change for the parent's uncertainty alone.
+
+        Returns
+        -------
+        float
+            ``USUAL``, or the parent's uncertainty where that is larger, 0..1.
+        """
         figures = self.before.get("scene")
-        uncertainty = 0.0 if figures is None or figures.uncertainty is None else figures.uncertainty
-        usual = max(USUAL, uncertainty)
-        return usual if self.gain is None else 1 - self.gain.trust * (1 - usual)
+        return max(USUAL, 0.0 if figures is None or figures.uncertainty is None else figures.uncertainty)
+
+    @property
+    def mean_trust(self) -> float:
+        """Mean trust over the images with held-out corrections, 0..1. Without any it is 1."""
+        before, _ = self._painted
+        sources = sorted({key[0] for key in before.sums}) if before is not None else []
+        return float(np.mean([self.trust(source) for source in sources])) if sources else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.
@@ -272,15 +313,16 @@ def judge(card: BeforeAfter, bound: float | None) -> GateResult:
         if part == "scene" and math.isnan(agreement):
             reasons.append("No tile lies away from the corrections, so it is not known how much changes there.")
         if not math.isnan(agreement):
-            held = 1 - agreement < most
+            held = 1 - agreement < most or most == 1
             keep = keep and held
             words = "which is within" if held else "which is beyond"
-            why = f"{100 * most:.0f} %"
-            if most >= stated + 0.005:  # as it is rounded
-                why += " (more than usual, as the network before is unsure of the image or errs on the corrections)"
-            reasons.append(
-                f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of {why}."
-            )
+            bound_words = f"{words} the bound of {100 * most:.0f} %"
+            if most == 1:
+                bound_words = "of which any number may, as the network before errs throughout the image"
+            elif most >= stated + 0.005:  # as it is rounded
+                why = "errs beyond the corrections" if card.mean_trust < 1 else "is unsure of the image"
+                bound_words += f" (more than usual, as the network before {why})"
+            reasons.append(f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {bound_words}.")
     return GateResult(keep, tuple(reasons))
 
 
@@ -289,9 +331,10 @@ def _on_corrections(card: BeforeAfter) -> tuple[bool, str]:
     gain = card.gain
     if gain is not None:
         words = "rose" if gain.rose else "fell" if gain.change < -LEAST else "did not rise for sure"
+        interval = f"{LEVEL:.0f} % interval of the change {gain.low:+.3f} to {gain.high:+.3f}"
         return gain.rose, (
             f"The probability of the painted class on {WORDS['held_out']} {words}: {gain.before:.3f} before, "
-            f"{gain.after:.3f} after ({LEVEL:.0f} % interval of the change {gain.low:+.3f} to {gain.high:+.3f})."
+            f"{gain.after:.3f} after ({interval if gain.blocks >= FEWEST else 'too few px are held out to be sure'})."
         )
     before, after = card.miou("truth")
     if math.isnan(after):

@@ -329,7 +329,19 @@ def split_together(images: Sequence[Sequence[IntWindow]], share: float, seed: in
     for number in range(len(images)):
         own = [(box, i in chosen) for i, g in enumerate(groups) if owners[i] == number for box in g]
         splits.append(Split(tuple(box for box, out in own if not out), tuple(box for box, out in own if out)))
-    return splits, _note_of(alone, bool(chosen))
+    others = sorted(name for name in left if name not in judged and name not in alone)
+    notes = _note_of(alone, bool(chosen)), _note_on_unjudged(sorted(judged), others)
+    return splits, " ".join(note for note in notes if note)
+
+
+def _note_on_unjudged(judged: Sequence[str], others: Sequence[str]) -> str:
+    """Describe the classes of which no region is held out, though they have several."""
+    if not judged or not others:
+        return ""
+    return (
+        f"So few regions are held out that only {', '.join(judged)} can be judged, not {', '.join(others)}: hold out a "
+        "larger share, or correct further regions."
+    )
 
 
 def _note_of(alone: Sequence[str], some: bool) -> str:

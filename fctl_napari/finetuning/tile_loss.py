@@ -41,8 +41,8 @@ class TileLoss:
         Class weights of distillation, by the parent's class. They are set before the first step.
     involved : Tensor of bool [C]
         Classes that were painted, or that the parent had predicted there. They are set before the first step.
-    trust : float
-        Factor of distillation on the corrected images where the parent predicts such a class, 0..1, see ``Gain.trust``.
+    trust : list of float
+        Factor of distillation on each corrected image where the parent predicts such a class, 0..1, see ``Gain.trust``.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TileLoss:
     ) -> None:
         self.anchors = weights
         self.involved = torch.zeros(len(weights), dtype=torch.bool)
-        self.trust = 1.0
+        self.trust = [1.0] * len(sets.splits)
         self._request = request
         self._sets = sets
         self._network = network
@@ -137,7 +137,7 @@ class TileLoss:
             weights; of distillation its ``"targets"``, the sum ``"held"`` of the weights in them if the parent were
             trusted, and their ``"entropy"``.
         """
-        trust = self.trust if self._sets.is_corrected(tile) else 1.0
+        trust = self.trust[tile.source] if self._sets.is_corrected(tile) else 1.0
 
         def make() -> Arrays:
             target = self._sets.target(tile)

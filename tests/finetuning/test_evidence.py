@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fctl_napari.finetuning.evidence import BLOCK, SYSTEMATIC, ClassProbability, Gain, gain_of
+from fctl_napari.finetuning.evidence import BLOCK, FEWEST, SYSTEMATIC, ClassProbability, Gain, gain_of
 
 TILE = 4 * BLOCK
 
@@ -72,12 +72,24 @@ def test_nothing_painted_is_no_evidence() -> None:
     assert gain_of(probability_of(nothing, p), probability_of(nothing, p)) is None
 
 
-@given(st.floats(-0.5, 0.9), st.floats(0, 0.3), st.integers(1, 4))
-def test_the_parent_is_trusted_less_the_surer_the_gain(low: float, more: float, classes: int) -> None:
-    gain = Gain(0.3, 0.3 + low, low, low + 0.1, classes)
-    other = Gain(0.3, 0.3 + low + more, low + more, low + more + 0.1, classes)
+@given(st.floats(-0.5, 0.9), st.floats(0, 0.3), st.integers(1, 4), st.integers(1, 9))
+def test_the_parent_is_trusted_less_the_surer_the_gain(low: float, more: float, classes: int, blocks: int) -> None:
+    gain = Gain(0.3, 0.3 + low, low, low + 0.1, classes, blocks)
+    other = Gain(0.3, 0.3 + low + more, low + more, low + more + 0.1, classes, blocks)
     assert 0 <= other.trust <= gain.trust <= 1
-    if classes == 1 or low <= 0:
+    if classes == 1 or blocks < FEWEST or low <= 0:
         assert gain.trust == 1
     elif low >= SYSTEMATIC:
         assert gain.trust == 0
+
+
+def test_two_dots_are_no_evidence() -> None:
+    """One block of each class says nothing of the spread, however much the probability rises there."""
+    painted = np.zeros((TILE, TILE), np.uint8)
+    painted[4, 4], painted[-4, -4] = 1, 2
+    before, after = (np.full((2, TILE, TILE), p, np.float32) for p in (0.3, 0.55))
+    gain = gain_of(probability_of(painted, before), probability_of(painted, after))
+    assert gain is not None
+    assert gain.low > 0.2
+    assert not gain.rose
+    assert gain.trust == 1

@@ -86,7 +86,9 @@ def test_figures_are_for_json_and_for_a_line():
     kept = json.loads(json.dumps(given.to_json(), allow_nan=False))
     assert kept["before"]["scene"] == {"tiles": 1, "agreement": 1.0, "uncertainty": 0.3}
     assert kept["after"]["scene"] == {"tiles": 1, "agreement": 0.95}
-    assert kept["gain"] == pytest.approx({"before": 0.2, "after": 0.6, "low": 0.4, "high": 0.4, "classes": 1})
+    assert kept["gain"] == pytest.approx(
+        {"before": 0.2, "after": 0.6, "low": 0.4, "high": 0.4, "classes": 1, "blocks": 3}
+    )
     before, after = given.miou("held_out")
     assert BeforeAfter.line(kept) == (
         f"mIoU on held-out corrections {before:.3f} -> {after:.3f}; the scene away from corrections 95.0 % as before"
@@ -101,7 +103,7 @@ def test_reasons_name_the_interval_and_the_larger_bound():
         "The probability of the painted class on held-out corrections rose: 0.200 before, 0.600 after (90 % interval "
         "of the change +0.400 to +0.400).",
         "On the scene away from corrections 11.0 % of the px changed, which is within the bound of 30 % (more than "
-        "usual, as the network before is unsure of the image or errs on the corrections).",
+        "usual, as the network before is unsure of the image).",
     )
 
 
@@ -111,11 +113,13 @@ def test_more_may_change_where_corrections_of_several_classes_surely_gain(classe
     sides = []
     for p, same in ((0.2, 100), (0.6, 60)):
         painted = ClassProbability()
-        values = np.ones((BLOCK, 2 * BLOCK), np.uint8)
-        values[:, BLOCK:] = classes
+        values = np.ones((BLOCK, 6 * BLOCK), np.uint8)
+        values[:, 3 * BLOCK :] = classes
         painted.add(0, (0, 0), values, np.full((2, *values.shape), p, np.float32))
         sides.append({"held_out": Figures(None, None, 1, painted), "scene": figures(same=same)})
-    assert judge(BeforeAfter(*sides), None).keep is keep
+    result = judge(BeforeAfter(*sides), None)
+    assert result.keep is keep
+    assert ("of which any number may" in result.reasons[1]) is keep
 
 
 def test_a_change_that_is_not_sure_is_not_kept():
@@ -129,3 +133,17 @@ def test_a_change_that_is_not_sure_is_not_kept():
     result = judge(BeforeAfter(*sides), 0.1)
     assert not result.keep
     assert "did not rise for sure: 0.500 before, 0.538 after" in result.reasons[0]
+
+
+def test_each_image_is_trusted_by_its_own_corrections():
+    sides = []
+    for shares in ((0.2, 0.5), (0.7, 0.5)):  # the first image is learned, the second stays
+        painted = ClassProbability()
+        values = np.ones((BLOCK, 6 * BLOCK), np.uint8)
+        values[:, 3 * BLOCK :] = 2
+        for source, p in enumerate(shares):
+            painted.add(source, (0, 0), values, np.full((2, *values.shape), p, np.float32))
+        sides.append({"held_out": Figures(None, None, 1, painted)})
+    found = BeforeAfter(*sides)
+    assert [found.trust(source) for source in range(3)] == pytest.approx([0, 1, found.gain.trust])
+    assert found.bound() == pytest.approx(1 - 0.5 * 0.9)

@@ -126,18 +126,27 @@ def test_every_class_is_learnt_and_what_names_none_judges_nothing(classes, share
     assert split(found, share, seed) == parted
     named = [each for each in classes if each]
     regions = {name: sum(name in each for each in named) for name in "rgb"}
+    judged = {name for box in parted.held_out for name in box.classes}
     if len(named) > 1 and 1 not in regions.values():
         assert parted.held_out
-        assert parted.note == ""
+        assert (parted.note == "") == (judged == {name for each in named for name in each})
     else:
         assert parted.note
         assert all(name in parted.note for name, count in regions.items() if count == 1 and len(named) > 1)
+
+
+def test_classes_that_could_be_judged_and_are_not_are_named():
+    parted = split(painted_boxes(*"rrgg"), 0.2, 0)
+    ((judged,),) = (box.classes for box in parted.held_out)
+    other = {"r": "g", "g": "r"}[judged]
+    assert f"only {judged} can be judged, not {other}" in parted.note
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_as_many_classes_are_held_out_as_there_is_room_for(seed):
     parted = split(painted_boxes(*"rrrrrrgggbb"), 0.27, seed)
     assert sorted("".join(box.classes) for box in parted.held_out) == ["b", "g", "r"]
+    assert parted.note == ""
     parted = split(painted_boxes(*"rrrrg"), 0.2, seed)
     assert [set(box.classes) for box in parted.held_out] == [{"r"}]
     assert parted.note == (

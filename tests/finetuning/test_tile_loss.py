@@ -27,7 +27,7 @@ def test_trust_weighs_what_holds_the_corrected_image_and_not_the_training_scenes
     found = {}
     classes = tuner.card.config.classes
     for trust, involved in ((1.0, True), (0.25, True), (0.25, False)):
-        loss.trust, loss.involved = trust, torch.full((classes,), involved)
+        loss.trust, loss.involved = [trust], torch.full((classes,), involved)
         tuner.cache.close()  # what was computed before the first step does not count
         found[trust, involved] = [loss.gradients([*corrected, *replayed])[1] for replayed in (scene, training)]
     whole, old = found[1.0, True]
