@@ -106,7 +106,8 @@ def split_pairs(folder: Path, layout: str, pairs: Sequence[Pair]) -> Split:
         by = f"the lists that {SOURCES[layout]} published"
         return _split({part: [p for p in pairs if p.short in names] for part, names in published.items()}, by)
     sizes = SHARES.get(layout, USUAL)
-    by = f"names, in shares of {'/'.join(map(str, sizes))}; write train.txt, val.txt and test.txt to split otherwise"
+    shares = "/".join(f"{100 * size / sum(sizes):.0f}" for size in sizes)
+    by = f"names, in shares of {shares} %; write train.txt, val.txt and test.txt to split otherwise"
     if known:
         by += f" (the lists that {SOURCES[layout]} published do not know {some(strange)})"
     return _split(_by_name(pairs, sizes), by)

@@ -104,8 +104,8 @@ def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = 
     pyramid = open_image_of(
         segmentation.facts["image"],
         segmentation.path,
-        value_range=settings["value_range"],
-        bands=settings["bands"],
+        value_range=settings.get("value_range"),  # which a store that others wrote may lack
+        bands=settings.get("bands"),
     )
     cells = np.argwhere(segmentation.done())
     if not len(cells):

@@ -29,6 +29,9 @@ LEAST = 0.005
 FEWEST = 3
 """Fewest blocks of a class whose spread says how sure a change is."""
 
+LEAST_OF_FEW = 0.05
+"""Least change that counts where there are fewer."""
+
 SYSTEMATIC = 0.2
 """Sure gain on held-out corrections from which on the parent is taken to err throughout an image."""
 
@@ -63,8 +66,8 @@ class Gain:
 
     @property
     def rose(self) -> bool:
-        """True if the change counts, and its whole interval surely lies above 0."""
-        return self.blocks >= FEWEST and self.low > 0 and self.change >= LEAST
+        """True if the change counts, and its whole interval lies above 0."""
+        return self.low > 0 and self.change >= (LEAST if self.blocks >= FEWEST else LEAST_OF_FEW)
 
     @property
     def trust(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, plain
-from fctl_napari.finetuning.evidence import FEWEST, LEAST, LEVEL, ClassProbability, Gain, gain_of
+from fctl_napari.finetuning.evidence import FEWEST, LEAST, LEAST_OF_FEW, LEVEL, ClassProbability, Gain, gain_of
 
 USUAL = 0.1
 """Share of the px that may change away from corrections, and on the training scenes, where none is stated."""
@@ -331,10 +331,12 @@ def _on_corrections(card: BeforeAfter) -> tuple[bool, str]:
     gain = card.gain
     if gain is not None:
         words = "rose" if gain.rose else "fell" if gain.change < -LEAST else "did not rise for sure"
-        interval = f"{LEVEL:.0f} % interval of the change {gain.low:+.3f} to {gain.high:+.3f}"
+        sure = f"{LEVEL:.0f} % interval of the change {gain.low:+.3f} to {gain.high:+.3f}"
+        if gain.blocks < FEWEST:
+            sure = f"so few px are held out that it has to rise by {LEAST_OF_FEW:.2f}"
         return gain.rose, (
             f"The probability of the painted class on {WORDS['held_out']} {words}: {gain.before:.3f} before, "
-            f"{gain.after:.3f} after ({interval if gain.blocks >= FEWEST else 'too few px are held out to be sure'})."
+            f"{gain.after:.3f} after ({sure})."
         )
     before, after = card.miou("truth")
     if math.isnan(after):

@@ -241,7 +241,7 @@ def test_a_candidate_that_is_held_back_waits_and_nothing_is_overwritten(request_
 def figures(right, agreement):
     """The probability of the painted class on held-out corrections, in %, and agreement with the parent elsewhere."""
     painted = ClassProbability()
-    painted.add(0, (0, 0), np.ones((32, 32), np.uint8), np.full((2, 32, 32), right / 100, np.float32))
+    painted.add(0, (0, 0), np.ones((32, 96), np.uint8), np.full((2, 32, 96), right / 100, np.float32))
     away = Figures(None, agreement, 1)
     return {"held_out": Figures(None, None, 1, painted), "scene": away, "training": away}
 

@@ -151,7 +151,7 @@ def _table(figures: dict[str, Any]) -> str:
     """Return the figures as a table, in rich text."""
     lines = []
     if "gain" in figures:  # not in cards of earlier versions
-        lines.append(_row("Held out (probability)", figures["gain"]["before"], figures["gain"]["after"]))
+        lines.append(_row("Probability", figures["gain"]["before"], figures["gain"]["after"]))
     for part, name in NAMES.items():
         before, after = (figures[side].get(part, {}) for side in ("before", "after"))
         if before or after:

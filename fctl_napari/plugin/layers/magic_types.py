@@ -6,6 +6,7 @@ takes a ``fctl.Checkpoint``, say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Optional, Union, get_args
@@ -338,7 +339,7 @@ class RegionEdit(LineEdit):
         InputError
             These are not four whole numbers, or they hold no px.
         """
-        words = str(super().get_value()).replace(",", " ").split()
+        words = re.sub(r"[()\[\],]", " ", str(super().get_value())).split()
         numbers = [int(word) if word.lstrip("-").isdecimal() else word for word in words]
         return require_window(numbers) if numbers else None
 
