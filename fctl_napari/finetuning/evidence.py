@@ -32,8 +32,8 @@ FEWEST = 3
 LEAST_OF_FEW = 0.05
 """Least change that counts where there are fewer."""
 
-SYSTEMATIC = 0.2
-"""Sure gain on held-out corrections from which on the parent is taken to err throughout an image."""
+SYSTEMATIC = (0.1, 0.2)
+"""Sure gain on held-out corrections from which on the parent is trusted less on an image, and no longer at all."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Gain:
         """
         if self.classes < 2 or self.blocks < FEWEST:
             return 1.0
-        return float(np.clip(1 - self.low / SYSTEMATIC, 0, 1))
+        least, most = SYSTEMATIC
+        return float(np.clip((most - self.low) / (most - least), 0, 1))
 
 
 @dataclass

@@ -77,9 +77,9 @@ def test_the_parent_is_trusted_less_the_surer_the_gain(low: float, more: float, 
     gain = Gain(0.3, 0.3 + low, low, low + 0.1, classes, blocks)
     other = Gain(0.3, 0.3 + low + more, low + more, low + more + 0.1, classes, blocks)
     assert 0 <= other.trust <= gain.trust <= 1
-    if classes == 1 or blocks < FEWEST or low <= 0:
+    if classes == 1 or blocks < FEWEST or low <= SYSTEMATIC[0]:
         assert gain.trust == 1
-    elif low >= SYSTEMATIC:
+    elif low >= SYSTEMATIC[1]:
         assert gain.trust == 0
 
 
