@@ -215,7 +215,7 @@ class Finetuner:
     def _resume(self) -> None:
         keys = (self._key, *self._old_keys)
         state = next((found for key in keys if (found := load_state(self.out, key, self.device)) is not None), None)
-        if state is None or "trust" not in state:  # a run of an earlier version, which held the image throughout
+        if state is None:
             return
         self._set_weights(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -223,7 +223,7 @@ class Finetuner:
         self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
         self.best_weights = state["best_weights"]
         self.checked = state["checked"]
-        self._loss.trust = state["trust"]
+        self._loss.trust = state.get("trust", self._loss.trust)  # earlier versions had none: as before the first check
 
     def _save_state(self) -> None:
         state = {

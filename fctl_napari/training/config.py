@@ -130,6 +130,11 @@ class AugmentSettings(_Settings):
     color_transfer: float = Field(default=0.0, ge=0, le=1)
     haze: float = Field(default=0.0, ge=0, lt=1)
 
+    @model_serializer(mode="wrap")
+    def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is off, so that runs and tables of earlier versions still compare equal."""
+        return {k: v for k, v in dump(self).items() if v or k not in ("color_transfer", "haze")}
+
 
 class RunSettings(_Settings):
     """Settings of how a run is carried out.

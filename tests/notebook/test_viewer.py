@@ -42,6 +42,10 @@ def files(tmp_path: Path, make_segmentation: Callable[..., Segmentation]) -> dic
     return {"scene": str(scene), "store": str(store.path)}
 
 
+BACKGROUND = 0x11
+"""Gray of the stage where there is no image."""
+
+
 class Stage:
     """The part of the page with the image: colors and places in px of the image, which is shown whole."""
 
@@ -69,6 +73,13 @@ class Stage:
         column, row = self.at(y, x)
         found: np.ndarray = picture[round(row), round(column)]
         return found
+
+    def measure_scale(self) -> None:
+        """Take the scale from what is shown: a stage that became wider keeps the zoom that it had."""
+        picture = np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")).astype(int)
+        row = picture[round(self.top + self.height / 2), round(self.left) : round(self.left + self.width)]
+        shown = np.flatnonzero(np.abs(row - BACKGROUND).max(1) > 20)
+        self.scale = (shown[-1] - shown[0] + 1) / SHAPE[1]
 
     def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         for _ in range(int(seconds * 5)):
@@ -317,6 +328,7 @@ def test_a_pixel_is_asked_about_and_the_map_grows_live(
     stage.until(lambda: bool(Segmentation.open(out).done().all()), 90)
     page.click("[data-tool=ask]")
     stage = Stage(page)
+    stage.measure_scale()
     page.mouse.click(*stage.at(300, 300))
     page.wait_for_selector("text=attention in large", timeout=60_000)
     told = page.query_selector(".fctl-why").inner_text()

@@ -138,9 +138,10 @@ def test_a_candidate_is_reviewed_and_rolled_back(
     assert report.default is (report.keep if result.keep else report.roll_back)
     for reason in result.reasons:
         assert reason.replace(" %", "&nbsp;%") in report.reasons.text()
-    (note,) = candidate_review.waiting.card.provenance["finetuning"]["notes"]
-    assert note.startswith("The checkpoint does not say what it was trained on")
-    assert note in report.reasons.text()
+    unjudged, unknown = candidate_review.waiting.card.provenance["finetuning"]["notes"]
+    assert unjudged.startswith("So few regions are held out that only ")
+    assert unknown.startswith("The checkpoint does not say what it was trained on")
+    assert all(note in report.reasons.text() for note in (unjudged, unknown))
     assert not form.start.isEnabled()
 
     report.roll_back.click()
