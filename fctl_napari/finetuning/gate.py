@@ -166,11 +166,11 @@ class BeforeAfter:
     @cached_property
     def gain(self) -> Gain | None:
         """Change of the probability of the painted class on held-out corrections, or None without any."""
-        before, after = self._painted
+        before, after = self._corrected
         return None if before is None or after is None else gain_of(before, after)
 
     @property
-    def _painted(self) -> tuple[ClassProbability | None, ClassProbability | None]:
+    def _corrected(self) -> tuple[ClassProbability | None, ClassProbability | None]:
         before, after = (
             side["held_out"].probability if "held_out" in side else None for side in (self.before, self.after)
         )
@@ -190,7 +190,7 @@ class BeforeAfter:
             Trust by the held-out corrections of the image, or by those of all images if it has none, 0..1. Without any
             it is 1.
         """
-        before, after = self._painted
+        before, after = self._corrected
         if before is None or after is None:
             return 1.0
         gain = gain_of(before.of(source), after.of(source)) or self.gain
@@ -226,7 +226,7 @@ class BeforeAfter:
     @property
     def mean_trust(self) -> float:
         """Mean trust over the images with held-out corrections, 0..1. Without any it is 1."""
-        before, _ = self._painted
+        before, _ = self._corrected
         sources = sorted({key[0] for key in before.sums}) if before is not None else []
         return float(np.mean([self.trust(source) for source in sources])) if sources else 1.0
 
