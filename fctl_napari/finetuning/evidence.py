@@ -71,7 +71,7 @@ class Gain:
 
     @property
     def trust(self) -> float:
-        """How far the parent is to be trusted where its image was not corrected, 0..1.
+        """Trust in the parent where its image was not corrected, 0..1.
 
         If what was learned from some corrections surely holds for others that were held out, the parent errs throughout
         the image and not at the strokes alone. Of a single class this does not count, as a network that finds it

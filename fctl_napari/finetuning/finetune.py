@@ -366,8 +366,8 @@ class Finetuner:
             valid = self.sets.valid(tile)
             counts[0] = np.bincount(labels.ravel() if valid is None else labels[valid], minlength=self._classes)
             target = self.sets.target(tile)
-            painted = (target != NOTHING) & (target != NOT_SURE)
-            for classes in (target[painted] - np.uint8(1), labels[painted]):
+            said = (target != NOTHING) & (target != NOT_SURE)
+            for classes in (target[said] - np.uint8(1), labels[said]):
                 counts[1] += np.bincount(classes, minlength=self._classes)
             return counts
 
