@@ -14,16 +14,17 @@ from torch import Tensor
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError
 from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
-from fctl_napari.finetuning.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.feature_cache import FeatureCache
-from fctl_napari.finetuning.gate import BeforeAfter, Figures, judge
+from fctl_napari.finetuning.judging.evaluation import Measure, ground_truth_of
+from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, judge
+from fctl_napari.finetuning.judging.selection import Selection
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
 from fctl_napari.finetuning.report import card_of_child, domain_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
-from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, open_corrections
+from fctl_napari.finetuning.targets import CorrectionSource, open_corrections
 from fctl_napari.finetuning.tile_loss import TileLoss
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Corrected, Tile, choose_tiles, data_hash, draw_tiles
@@ -31,7 +32,6 @@ from fctl_napari.finetuning.unfinished import check_waiting
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
@@ -40,9 +40,6 @@ from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.training.losses import class_weights
 from fctl_napari.words import count_of
-
-_PASSED = 2.0
-"""Rank, before its step is added, of a network that passes the gate. No sum of probability and agreement exceeds it."""
 
 Watch = Callable[[FinetuneProgress], None]
 
@@ -103,14 +100,8 @@ class Finetuner:
         Step of ``now``.
     checked : int
         Step of the last check, over all sessions of the run.
-    best : float
-        Rank of the best network so far.
-    best_step : int
-        Step of the best network.
-    best_weights : dict of str to Tensor
-        Trained weights of the best network.
-    worse : int
-        Number of checks since the best network.
+    selection : Selection
+        The best network so far.
 
     Raises
     ------
@@ -188,10 +179,7 @@ class Finetuner:
         self.now: dict[str, Figures] = {}
         self.measured_at = 0
         self.checked = 0
-        self.best = -1.0
-        self.best_step = 0
-        self.best_weights: dict[str, Tensor] = {}
-        self.worse = 0
+        self.selection = Selection(request.bound)
         self._key = self._key_of(self.data_hash)
         self._old_keys = [
             self._key_of(data_hash([known], self.sets.targets, self.sets.held_out))
@@ -220,8 +208,7 @@ class Finetuner:
         self._set_weights(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
-        self.best_weights = state["best_weights"]
+        self.selection.load_state_dict(state)
         self.checked = state["checked"]
         self._loss.trust = state.get("trust", self._loss.trust)  # earlier versions had none: as before the first check
 
@@ -231,12 +218,9 @@ class Finetuner:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
-            "best": self.best,
-            "best_step": self.best_step,
-            "best_weights": self.best_weights,
-            "worse": self.worse,
             "checked": self.checked,
             "trust": self._loss.trust,
+            **self.selection.state_dict(),
         }
         save_state(self.out, self._key, state)
 
@@ -349,7 +333,7 @@ class Finetuner:
     def _enough(self) -> bool:
         """Return whether time or patience is used up."""
         out_of_time = self.request.seconds is not None and self.seconds >= self.request.seconds
-        return out_of_time or (bool(self.sets.held_out) and self.worse >= self.request.patience)
+        return out_of_time or (bool(self.sets.held_out) and self.selection.worse >= self.request.patience)
 
     def _prepare(self) -> Iterator[None]:
         """Compute the features of every tile, and what distillation needs to know of classes."""
@@ -357,29 +341,16 @@ class Finetuner:
         tiles = dict.fromkeys([*learned, *self.measure.tiles])
 
         def prepare(tile: Tile) -> NDArray[np.int64]:
-            """Count px by the parent's class, and those of the classes that corrections name or replace."""
-            counts = np.zeros((2, self._classes), np.int64)
             self.network.prepare(tile)
-            if not (self._loss.distills and tile in learned):
-                return counts
-            labels = self.network.parents_prediction(tile).float().max(0).indices.numpy()
-            valid = self.sets.valid(tile)
-            counts[0] = np.bincount(labels.ravel() if valid is None else labels[valid], minlength=self._classes)
-            target = self.sets.target(tile)
-            said = (target != NOTHING) & (target != NOT_SURE)
-            for classes in (target[said] - np.uint8(1), labels[said]):
-                counts[1] += np.bincount(classes, minlength=self._classes)
-            return counts
+            return self._loss.count_classes(tile) if tile in learned else self._loss.no_classes
 
-        counts, done = np.zeros((2, self._classes), np.int64), 0
+        counts, done = self._loss.no_classes, 0
         for group in self.side_by_side.groups(tiles):
             yield
-            counts += sum(self.side_by_side.map(prepare, group))
+            counts = counts + sum(self.side_by_side.map(prepare, group))
             done += len(group)
             self._report("preparing", done, len(tiles))
-        if self._loss.distills:
-            self._loss.anchors = torch.from_numpy(class_weights(counts[0])).to(self.device)
-            self._loss.involved = torch.from_numpy(counts[1] > 0)
+        self._loss.weigh_classes(counts)
 
     def _one_step(self) -> dict[str, float]:
         """Take an optimizer step and return the terms of the loss."""
@@ -407,29 +378,8 @@ class Finetuner:
         self.now = yield from self.measure.measure(self.network, whole=False)
         self.measured_at = self.checked = self.step
         figures = BeforeAfter(self.before, self.now)
-        self._loss.trust = [figures.trust(source) for source in range(len(self.sets.splits))]
-        self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
-
-    def _take_if_better(self, figures: dict[str, Figures]) -> bool:
-        """Keep the newest weights that pass the gate, or, while none have passed, the best measured ones.
-
-        The newest are kept because few held-out corrections cannot distinguish good networks, while the falling
-        learning rate makes the last steps the steadiest. The best are those with the largest sum of the probability of
-        the painted class on held-out corrections and of the agreement with the parent elsewhere. Without held-out
-        corrections the last weights are kept, and the gate decides whether they are better than the parent.
-        """
-        card = BeforeAfter(self.before, figures)
-        gain = card.gain
-        if gain is None or judge(card, self.request.bound).keep:
-            rank = _PASSED + self.step
-        else:
-            agreements = [f.agreement for f in figures.values() if f.agreement is not None]
-            rank = gain.after + min(agreements, default=1.0)
-        if rank <= self.best:
-            return False
-        self.best, self.best_step = rank, self.step
-        self.best_weights = {name: p.detach().clone() for name, p in self.network.learning.items()}
-        return True
+        self._loss.trust = [figures.trust.get(i, figures.mean_trust) for i in range(len(self.sets.splits))]
+        self.selection.consider(figures, self.step, self.network.learning)
 
     def _report(
         self,
@@ -460,7 +410,7 @@ class Finetuner:
             self._save_state()
         if self.checked < self.step:
             yield from self._check()
-        self._set_weights(self.best_weights)
+        self._set_weights(self.selection.weights)
         self.side_by_side.alone(lambda: round_as_stored(self.model))
         self._report("measuring", 0, 1)
         after = yield from self.measure.measure(self.network)
@@ -475,14 +425,14 @@ class Finetuner:
             parent_hash=self.parent_hash,
             images=self._images,
             corrections=self.data_hash,
-            steps=self.best_step,
+            steps=self.selection.step,
             seconds=self.seconds,
             where=(self.device, self.network.precision),
             domain=self._domain,
             notes=self.sets.notes,
         )
         path = save_checkpoint(candidate_path(self.out), self.model, card)
-        return FinetuneResult(path, figures, gate_result, False, self.best_step, tuple(self.sets.notes))
+        return FinetuneResult(path, figures, gate_result, False, self.selection.step, tuple(self.sets.notes))
 
 
 def _check_distinct(request: FinetuneRequest, fingerprints: Sequence[str]) -> None:

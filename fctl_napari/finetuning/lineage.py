@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX
-from fctl_napari.finetuning.gate import BeforeAfter
+from fctl_napari.finetuning.judging.gate import BeforeAfter
 from fctl_napari.model.model_card import Card, builtin_checkpoints, checkpoint_hash, read_card
 
 SUFFIX = ".safetensors"

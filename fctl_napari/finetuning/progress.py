@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fctl_napari.finetuning.gate import BeforeAfter, Figures, GateResult
+from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, GateResult
 
 Phase = Literal["preparing", "training", "measuring"]
 

@@ -14,7 +14,7 @@ import torch
 from fctl_napari import __version__
 from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.exceptions import InputError
-from fctl_napari.finetuning.gate import BeforeAfter, GateResult
+from fctl_napari.finetuning.judging.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.ground_size import ground_size

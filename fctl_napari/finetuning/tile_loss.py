@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari.finetuning.feature_cache import Arrays
@@ -13,7 +14,7 @@ from fctl_napari.finetuning.targets import NOTHING
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets
 from fctl_napari.model.classes import NOT_SURE
-from fctl_napari.training.losses import distillation_loss, focal_loss
+from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss
 
 TOGETHER = 4
 """Number of tiles that the network runs at once on a CPU; a step's gradients are the sum over such parts."""
@@ -61,6 +62,54 @@ class TileLoss:
     def distills(self) -> bool:
         """True if the network is held to its parent."""
         return bool(self._request.near or self._request.replay)
+
+    @property
+    def no_classes(self) -> NDArray[np.int64]:
+        """Counts of no px, as ``count_classes`` returns them."""
+        return np.zeros((2, len(self._weights)), np.int64)
+
+    def count_classes(self, tile: Tile) -> NDArray[np.int64]:
+        """Count the px of a tile that is learned from, by class.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+
+        Returns
+        -------
+        ndarray of int64 [2, C]
+            Px by the parent's class; and px of corrections, by the class that they name and by the one that they
+            replace. All 0 without distillation, which needs them.
+
+        Raises
+        ------
+        InputError
+            The image or the corrections are damaged there.
+        """
+        counts = self.no_classes
+        if not self.distills:
+            return counts
+        labels = self._network.parents_prediction(tile).float().max(0).indices.numpy()
+        valid = self._sets.valid(tile)
+        counts[0] = np.bincount(labels.ravel() if valid is None else labels[valid], minlength=counts.shape[1])
+        target = self._sets.target(tile)
+        said = (target != NOTHING) & (target != NOT_SURE)
+        for classes in (target[said] - np.uint8(1), labels[said]):
+            counts[1] += np.bincount(classes, minlength=counts.shape[1])
+        return counts
+
+    def weigh_classes(self, counts: NDArray[np.int64]) -> None:
+        """Set ``anchors`` and ``involved``.
+
+        Parameters
+        ----------
+        counts : ndarray of int64 [2, C]
+            Sum of ``count_classes`` over all tiles that are learned from.
+        """
+        if self.distills:
+            self.anchors = torch.from_numpy(class_weights(counts[0])).to(self._weights.device)
+            self.involved = torch.from_numpy(counts[1] > 0)
 
     def gradients(self, tiles: list[Tile]) -> tuple[list[Tensor | None], dict[str, float]]:
         """Compute the gradients of the loss on tiles, and its terms.
@@ -137,7 +186,8 @@ class TileLoss:
             weights; of distillation its ``"targets"``, the sum ``"held"`` of the weights in them if the parent were
             trusted, and their ``"entropy"``.
         """
-        trust = self.trust[tile.source] if self._sets.is_corrected(tile) else 1.0
+        corrected_image = tile.source < len(self.trust)  # training scenes follow
+        trust = self.trust[tile.source] if corrected_image else 1.0
 
         def make() -> Arrays:
             target = self._sets.target(tile)

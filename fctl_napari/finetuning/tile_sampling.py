@@ -90,21 +90,6 @@ class TileSets:
     notes: list[str] = field(default_factory=list)
     _valid: dict[Tile, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
 
-    def is_corrected(self, tile: Tile) -> bool:
-        """Return whether a tile is of a corrected image, though perhaps away from its corrections.
-
-        Parameters
-        ----------
-        tile : Tile
-            A tile.
-
-        Returns
-        -------
-        bool
-            True if it is, False for a tile of a training scene.
-        """
-        return tile.source < len(self.splits)
-
     def scene_of(self, tile: Tile) -> Scene:
         """Return the training scene of a tile.
 

@@ -11,7 +11,7 @@ from typing import Any
 from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import write_json
 from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX, candidate_path, request_path, state_path
-from fctl_napari.finetuning.gate import GateResult
+from fctl_napari.finetuning.judging.gate import GateResult
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.model.model_card import Card, read_card
 

@@ -14,7 +14,7 @@ from fctl_napari.api.running import shared_engine
 from fctl_napari.exceptions import CheckpointError, FctlError, InputError
 from fctl_napari.finetuning.affected_tiles import cells_to_compute
 from fctl_napari.finetuning.candidates import remove_result, roll_back
-from fctl_napari.finetuning.gate import Figures
+from fctl_napari.finetuning.judging.gate import Figures
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.run import FinetuneEvent, FinetuneRun, start_finetune
 from fctl_napari.finetuning.unfinished import find_cut, find_waiting, forget, remember

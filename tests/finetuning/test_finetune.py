@@ -16,9 +16,9 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.domain import out_of_domain, trained_on
 from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
-from fctl_napari.finetuning.evidence import ClassProbability
 from fctl_napari.finetuning.finetune import Finetuner, finetune
-from fctl_napari.finetuning.gate import BeforeAfter, Figures
+from fctl_napari.finetuning.judging.evidence import ClassProbability
+from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.targets import only, open_corrections
@@ -261,9 +261,11 @@ def test_the_last_weights_that_the_gate_lets_pass_are_taken(request_for, measure
     for tuner.step, (right, agreement) in enumerate(measured, 1):
         for parameter in tuner.network.learning.values():
             parameter.data.fill_(tuner.step)
-        tuner._take_if_better(figures(right, agreement))
-    assert tuner.best_step == taken
-    assert all(bool((w == taken).all()) for w in tuner.best_weights.values())
+        tuner.selection.consider(
+            BeforeAfter(tuner.before, figures(right, agreement)), tuner.step, tuner.network.learning
+        )
+    assert tuner.selection.step == taken
+    assert all(bool((w == taken).all()) for w in tuner.selection.weights.values())
 
 
 def test_ruin_ends_early_and_the_gate_stops_it(request_for):

@@ -16,8 +16,8 @@ def test_trust_weighs_what_holds_the_corrected_image_and_not_the_training_scenes
     sets = tuner.sets
     loss = TileLoss(tuner.request, sets, tuner.network, tuner.side_by_side, torch.ones(tuner.card.config.classes))
     corrected = list(sets.corrected)[:2]
-    scene = [tile for tile in sets.replay if sets.is_corrected(tile)][:2]
-    training = [tile for tile in sets.replay if not sets.is_corrected(tile)][:2]
+    scene = [tile for tile in sets.replay if tile.source == 0][:2]
+    training = [tile for tile in sets.replay if tile.source > 0][:2]
     assert corrected
     assert scene
     assert training

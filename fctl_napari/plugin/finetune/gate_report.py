@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from fctl_napari.finetuning.gate import GateResult
+from fctl_napari.finetuning.judging.gate import GateResult
 from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.common.question import Question
 from fctl_napari.plugin.layers.choosers import row

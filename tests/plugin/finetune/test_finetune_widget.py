@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QCom
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.candidates import candidate_path, traces
-from fctl_napari.finetuning.gate import GateResult
+from fctl_napari.finetuning.judging.gate import GateResult
 from fctl_napari.finetuning.request import HEADS
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.correct.widget import CorrectWidget

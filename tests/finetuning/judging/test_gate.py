@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from fctl_napari.finetuning.evidence import BLOCK, ClassProbability
-from fctl_napari.finetuning.gate import BeforeAfter, Count, Figures, judge
+from fctl_napari.finetuning.judging.evidence import BLOCK, ClassProbability
+from fctl_napari.finetuning.judging.gate import BeforeAfter, Count, Figures, judge
 
 NAMES = ("a", "b")
 
@@ -145,5 +145,6 @@ def test_each_image_is_trusted_by_its_own_corrections():
             painted.add(source, (0, 0), values, np.full((2, *values.shape), p, np.float32))
         sides.append({"held_out": Figures(None, None, 1, painted)})
     found = BeforeAfter(*sides)
-    assert [found.trust(source) for source in range(3)] == pytest.approx([0, 1, found.gain.trust])
+    assert found.trust == pytest.approx({0: 0, 1: 1})
+    assert found.mean_trust == pytest.approx(0.5)
     assert found.bound() == pytest.approx(1 - 0.5 * 0.9)

@@ -128,6 +128,11 @@ class ClassProbability:
             block[0] += number
             block[1] += total
 
+    @property
+    def sources(self) -> set[int]:
+        """Numbers of the images of which something is held out."""
+        return {key[0] for key in self.sums}
+
     def of(self, source: int) -> ClassProbability:
         """Return the part of one image.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, plain
-from fctl_napari.finetuning.evidence import FEWEST, LEAST, LEAST_OF_FEW, LEVEL, ClassProbability, Gain, gain_of
+from fctl_napari.finetuning.judging.evidence import FEWEST, LEAST, LEAST_OF_FEW, LEVEL, ClassProbability, Gain, gain_of
 
 USUAL = 0.1
 """Share of the px that may change away from corrections, and on the training scenes, where none is stated."""
@@ -169,32 +169,26 @@ class BeforeAfter:
         before, after = self._corrected
         return None if before is None or after is None else gain_of(before, after)
 
+    @cached_property
+    def trust(self) -> dict[int, float]:
+        """Trust in the parent on each corrected image with held-out corrections, by its number, see ``Gain.trust``."""
+        before, after = self._corrected
+        if before is None or after is None:
+            return {}
+        gains = {source: gain_of(before.of(source), after.of(source)) for source in sorted(before.sources)}
+        return {source: gain.trust for source, gain in gains.items() if gain is not None}
+
+    @property
+    def mean_trust(self) -> float:
+        """Mean trust over these images, which counts for the others; 0..1. Without any it is 1."""
+        return float(np.mean(list(self.trust.values()))) if self.trust else 1.0
+
     @property
     def _corrected(self) -> tuple[ClassProbability | None, ClassProbability | None]:
         before, after = (
             side["held_out"].probability if "held_out" in side else None for side in (self.before, self.after)
         )
         return before, after
-
-    def trust(self, source: int) -> float:
-        """Compute how far the parent is to be trusted on a corrected image, see ``Gain.trust``.
-
-        Parameters
-        ----------
-        source : int
-            Number of the image.
-
-        Returns
-        -------
-        float
-            Trust by the held-out corrections of the image, or by those of all images if it has none, 0..1. Without any
-            it is 1.
-        """
-        before, after = self._corrected
-        if before is None or after is None:
-            return 1.0
-        gain = gain_of(before.of(source), after.of(source)) or self.gain
-        return 1.0 if gain is None else gain.trust
 
     def bound(self) -> float:
         """Return the share of px that may change away from the corrections where none is stated.
@@ -222,13 +216,6 @@ class BeforeAfter:
         """
         figures = self.before.get("scene")
         return max(USUAL, 0.0 if figures is None or figures.uncertainty is None else figures.uncertainty)
-
-    @property
-    def mean_trust(self) -> float:
-        """Mean trust over the images with held-out corrections, 0..1. Without any it is 1."""
-        before, _ = self._corrected
-        sources = sorted({key[0] for key in before.sums}) if before is not None else []
-        return float(np.mean([self.trust(source) for source in sources])) if sources else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Convert the figures to plain values for a model card.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fctl_napari.finetuning.evidence import BLOCK, FEWEST, SYSTEMATIC, ClassProbability, Gain, gain_of
+from fctl_napari.finetuning.judging.evidence import BLOCK, FEWEST, SYSTEMATIC, ClassProbability, Gain, gain_of
 
 TILE = 4 * BLOCK
 

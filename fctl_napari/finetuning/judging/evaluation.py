@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fctl_napari.evaluation.metrics import confusion_matrix
 from fctl_napari.exceptions import InputError
-from fctl_napari.finetuning.evidence import ClassProbability
-from fctl_napari.finetuning.gate import Count, Figures
+from fctl_napari.finetuning.judging.evidence import ClassProbability
+from fctl_napari.finetuning.judging.gate import Count, Figures
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.targets import only
 from fctl_napari.finetuning.tile_network import TileNetwork
