@@ -14,7 +14,6 @@ A row that is in the table is not trained again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import statistics
@@ -27,7 +26,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from when_contexts_pay import CONTEXTS, SETS, SHALLOW, MeasuredTrainer, append, blocks, measure, prepare, read_rows
+from when_contexts_pay import (
+    CONTEXTS,
+    SETS,
+    SHALLOW,
+    MeasuredTrainer,
+    append,
+    blocks,
+    measure,
+    prepare,
+    read_rows,
+    table_parser,
+)
 
 from fctl_napari.evaluation.cost import count_parameters
 from fctl_napari.training.config import TrainConfig
@@ -167,16 +177,10 @@ def report(rows: Sequence[dict[str, str]]) -> None:
 
 def main() -> None:
     """Train the rows that are missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--report", action="store_true")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--prepared", type=Path, default=Path("runs/when_contexts_pay"))
+    parser = table_parser(__doc__)
     parser.add_argument("--sets", nargs="+", default=["aerial", "dunes", "river"], choices=list(SETS))
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()
     if options.report:

@@ -317,21 +317,27 @@ def report(rows: Sequence[dict[str, str]], against: str) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
-def main() -> None:
-    """Train the rows that are missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def table_parser(description: str) -> argparse.ArgumentParser:
+    """Make a parser of what a table of trained networks needs."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--report", action="store_true")
-    parser.add_argument("--against", default="none", choices=list(WAYS))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--prepared", type=Path, default=Path("runs/when_contexts_pay"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    return parser
+
+
+def main() -> None:
+    """Train the rows that are missing, or print the table."""
+    parser = table_parser(__doc__)
+    parser.add_argument("--against", default="none", choices=list(WAYS))
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--folds", nargs="+", type=int)
     parser.add_argument("--tiles", nargs="+", type=int, default=[64, 128, 256])
     parser.add_argument("--ways", nargs="+", default=["none", "same", "halo", "contexts"], choices=list(WAYS))
     parser.add_argument("--scenes", nargs="+", type=int, default=[0], help="Training scenes; 0: all of them.")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--precision", default="bf16")
     options = parser.parse_args()

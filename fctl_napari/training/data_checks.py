@@ -39,7 +39,8 @@ def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        One sentence on classes without pixels and one on scenes without any class, where there are such.
+        One sentence on classes without pixels, one on scenes without any class, where there are such, and one on a
+        color transfer without a second scene.
     """
     said = []
     missing = [name for name, share in zip(names, sampler.class_shares(), strict=True) if not share]
@@ -47,4 +48,6 @@ def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
         said.append(f"no training px is {', '.join(missing)}: the network cannot learn it from these data.")
     if sampler.unlabelled:
         said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learned there.")
+    if sampler.augment.color_transfer and len({scene for scene, _ in sampler.regions}) == 1:
+        said.append("there is one training scene, so augment.color_transfer finds no colors of others and does nothing.")
     return said

@@ -12,6 +12,7 @@ from fctl_napari.model.config import FCtLConfig, make_config
 from fctl_napari.training.augment import Color, collate
 from fctl_napari.training.config import AugmentSettings
 from fctl_napari.training.data import Scene, TileSampler
+from fctl_napari.training.data_checks import unlearnable
 from fctl_napari.training.tones import SHARES, SceneTones
 
 STILL = AugmentSettings(dihedral=False, brightness=0, contrast=0, saturation=0)
@@ -103,3 +104,10 @@ def test_haze_moves_every_value_towards_one_light() -> None:
     assert 0 < color.haze <= 0.5
     torch.testing.assert_close(out, images + (color.light - images) * color.haze)
     assert (out[..., 0] > 30 * color.haze).all()
+
+
+def test_a_transfer_without_a_second_scene_is_said(scenes: list[Scene], config: FCtLConfig) -> None:
+    settings = STILL.model_copy(update={"color_transfer": 0.5})
+    for chosen, said in ((scenes, False), (scenes[1:], True)):
+        notes = unlearnable(TileSampler(chosen, config, settings, 0.5, seed=0), ["a", "b"])
+        assert any("color_transfer" in note for note in notes) is said

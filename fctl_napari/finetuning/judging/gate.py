@@ -180,7 +180,7 @@ class BeforeAfter:
 
     @property
     def mean_trust(self) -> float:
-        """Mean trust over these images, which counts for the others; 0..1. Without any it is 1."""
+        """Mean trust over these images, 0..1, which counts for the others. Without any it is 1."""
         return float(np.mean(list(self.trust.values()))) if self.trust else 1.0
 
     @property
