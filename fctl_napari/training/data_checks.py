@@ -49,5 +49,5 @@ def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
     if sampler.unlabelled:
         said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learned there.")
     if sampler.augment.color_transfer and len({scene for scene, _ in sampler.regions}) == 1:
-        said.append("there is one training scene, so augment.color_transfer finds no colors of others and does nothing.")
+        said.append("there is one training scene: augment.color_transfer finds no colors of others and does nothing.")
     return said

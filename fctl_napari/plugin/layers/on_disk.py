@@ -26,7 +26,7 @@ _sources: weakref.WeakKeyDictionary[Image, tuple[Any, ImageSource]] = weakref.We
 # of layers without a file, with the array that each showed then
 
 _said: weakref.WeakKeyDictionary[Image, Any] = weakref.WeakKeyDictionary()
-# layers of which it was said that they are no files, with the array that each showed then
+"""Layers of which it was said that they are no files, each with the array that it showed then."""
 
 
 def known_source(layer: Image) -> ImageSource | None:
