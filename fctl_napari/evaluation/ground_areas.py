@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import Georeference, has_rasterio
 from fctl_napari.windows import IntWindow, Window
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fctl_napari.exporting.extract import Extract
 from fctl_napari.exporting.losses import ExportLosses
 from fctl_napari.exporting.outlines import Outlines
-from fctl_napari.imagery.geodesy import POLE_PX, Ground
+from fctl_napari.imagery.geodesy.ground import POLE_PX, Ground
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.progress import Progress
 

@@ -17,7 +17,7 @@ from fctl_napari.exporting.lonlat import OnEarth, lonlat_polygons
 from fctl_napari.exporting.losses import ExportLosses
 from fctl_napari.exporting.outlines import NO_OUTLINES, Outlines, trace
 from fctl_napari.files import atomic_write
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES
 from fctl_napari.progress import Progress
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fctl_napari.evaluation.ground_areas import area_text, area_unit, area_words, level_hectares, pixel_hectares
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import Georeference
 
 UTM = Georeference("EPSG:32632", (0.5, 0, 5e5, 0, -0.5, 5e6))

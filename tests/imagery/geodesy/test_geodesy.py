@@ -10,7 +10,7 @@ from fctl_napari.imagery.georeference import Georeference
 
 pytest.importorskip("rasterio")
 
-from fctl_napari.imagery.geodesy import LONLAT_PX, Ground
+from fctl_napari.imagery.geodesy.ground import LONLAT_PX, Ground
 
 EARTH = 510_065_621_724_089
 """Surface of the WGS 84 ellipsoid, m²."""
@@ -96,7 +96,7 @@ def test_many_rings_are_bent_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
     corners = np.random.default_rng(0).integers(0, 5000, (30, 4, 2)).astype(float)
     rings = np.concatenate([corners, corners[:, :1]], axis=1)
     together, offsets = location.bent(rings.reshape(-1, 2), np.arange(31) * 5)
-    monkeypatch.setattr("fctl_napari.imagery.geodesy.BATCH", 20)
+    monkeypatch.setattr("fctl_napari.imagery.geodesy.ground.BATCH", 20)
     apart, same = location.bent(rings.reshape(-1, 2), np.arange(31) * 5)
     np.testing.assert_array_equal(together, apart)
     np.testing.assert_array_equal(offsets, same)
