@@ -16,8 +16,8 @@ from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_size import ground_size, length_words
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

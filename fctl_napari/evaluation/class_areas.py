@@ -9,6 +9,7 @@ import numpy as np
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.ground_areas import EVEN, ground_of
 from fctl_napari.evaluation.ground_truth import Comparable
+from fctl_napari.imagery.geodesy.areas import pixel_areas
 from fctl_napari.progress import Progress
 
 
@@ -76,7 +77,7 @@ def class_areas(source: Comparable, *, progress: Progress | None = None) -> Clas
         confidence = source.confidence.read(block)[labels > 0]
         sure += int(confidence.sum(dtype=np.int64))
         by_network += int(np.count_nonzero(confidence))
-        areas = None if ground is None else ground.pixel_areas(block)
+        areas = None if ground is None else pixel_areas(ground, block)
         if areas is None:
             ground = None
         else:

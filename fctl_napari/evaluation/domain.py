@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
-from fctl_napari.imagery.ground_size import ground_size, length_words
+from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words
 from fctl_napari.imagery.image_colors import color_cells, sample_colors, unseen_share
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.areas import pixel_areas
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import Georeference, has_rasterio
 from fctl_napari.windows import IntWindow, Window
 
@@ -106,7 +107,7 @@ def pixel_hectares(georeference: Georeference | None, window: IntWindow) -> floa
     found = []
     for y in np.unique(np.linspace(y0, y1 - 1, SAMPLES).astype(int)).tolist():
         for x in np.unique(np.linspace(x0, x1 - 1, SAMPLES).astype(int)).tolist():
-            areas = ground.pixel_areas(Window(y, x, y + 1, x + 1))
+            areas = pixel_areas(ground, Window(y, x, y + 1, x + 1))
             if areas is None:
                 return None
             found.append(float(areas[0, 0]))
@@ -139,7 +140,7 @@ def level_hectares(
     coarse = (a * factor, b * factor, c, d * factor, e * factor, f)
     ground = ground_of(replace(georeference, transform=coarse))
     height, width = (-(-side // factor) for side in shape)
-    areas = None if ground is None else ground.pixel_areas(Window(0, 0, height, width))
+    areas = None if ground is None else pixel_areas(ground, Window(0, 0, height, width))
     if areas is None:
         return None
     rows, columns = (np.clip(side / factor - np.arange(-(-side // factor)), 0, 1) for side in shape)

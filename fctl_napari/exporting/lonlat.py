@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fctl_napari.exporting.extract import Extract
 from fctl_napari.exporting.losses import ExportLosses
 from fctl_napari.exporting.outlines import Outlines
-from fctl_napari.imagery.geodesy import POLE_PX, Ground
+from fctl_napari.imagery.geodesy.densification import densify
+from fctl_napari.imagery.geodesy.ground import POLE_PX, Ground
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.progress import Progress
 
@@ -83,7 +84,7 @@ def lonlat_polygons(outlines: Outlines, ground: Ground, shape: tuple[int, int]) 
     import shapely
 
     poles = ground.poles(shape)
-    vertices, ring_offsets = ground.bent(outlines.vertices + _moved(poles), outlines.ring_offsets)
+    vertices, ring_offsets = densify(ground, outlines.vertices + _moved(poles), outlines.ring_offsets)
     digits = ground.lonlat_digits()
     lonlat = _unwrapped(vertices, ring_offsets, ground)
     polygons: NDArray[Any] = shapely.from_ragged_array(

@@ -10,7 +10,7 @@ import zarr
 from fctl_napari.exporting.extract import Exportable
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
-from fctl_napari.imagery.ground_size import METRES
+from fctl_napari.imagery.geodesy.ground_size import METRES
 
 
 def spatial(group: zarr.Group, path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,8 @@ from fctl_napari.exporting.lonlat import OnEarth, lonlat_polygons
 from fctl_napari.exporting.losses import ExportLosses
 from fctl_napari.exporting.outlines import NO_OUTLINES, Outlines, trace
 from fctl_napari.files import atomic_write
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.areas import ring_areas, square_metres
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES
 from fctl_napari.progress import Progress
 
@@ -168,7 +170,7 @@ def _ground(extract: Extract) -> Ground | None:
 def _regions(
     extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Progress | None
 ) -> Iterator[Outlines]:
-    measure = ground.ring_areas if ground is not None and ground.geographic else None
+    measure = partial(ring_areas, ground) if ground is not None and ground.geographic else None
     for outlines in trace(
         extract, simplify=losses.simplify, measure=measure, simplified=losses.count_moved, progress=progress
     ):
@@ -189,6 +191,6 @@ def _columns(extract: Extract, ground: Ground | None, outlines: Outlines) -> dic
     }
     if ground is not None and ground.geographic:
         columns["area_m2"] = outlines.square_metres
-    elif ground is not None and (per_pixel := ground.square_metres) is not None:
+    elif ground is not None and (per_pixel := square_metres(ground)) is not None:
         columns["area_m2"] = outlines.pixels * per_pixel
     return columns

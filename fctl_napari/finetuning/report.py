@@ -17,7 +17,7 @@ from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.judging.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.imagery.fingerprint import fingerprint
-from fctl_napari.imagery.ground_size import ground_size
+from fctl_napari.imagery.geodesy.ground_size import ground_size
 from fctl_napari.imagery.image_colors import color_cells, joined_cells, sample_colors
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.domain import Domain, SeenColors, SeenImage

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.figures.drawing import draw_bar
-from fctl_napari.imagery.ground_size import ground_size
+from fctl_napari.imagery.geodesy.ground_size import ground_size
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassInfo, shown_classes
 from fctl_napari.segmentation.store.store import Segmentation

@@ -23,7 +23,7 @@ from fctl_napari.evaluation.ground_truth import GroundTruth
 from fctl_napari.evaluation.point_estimate import PointEstimate, estimate_points
 from fctl_napari.evaluation.point_sample import count_classes
 from fctl_napari.exceptions import CheckpointError, InputError
-from fctl_napari.imagery.ground_size import ground_size, length_words
+from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.map_report.counts import ReportCounts, count_map
 from fctl_napari.map_report.picture import map_figure

@@ -11,8 +11,8 @@ from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, open
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.ground_size import ground_size
-from fctl_napari.imagery.ground_words import axis_names, crs_name
+from fctl_napari.imagery.geodesy.ground_size import ground_size
+from fctl_napari.imagery.geodesy.ground_words import axis_names, crs_name
 from fctl_napari.windows import require_region
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.imagery.fingerprint import fingerprint
-from fctl_napari.imagery.ground_size import ground_size
+from fctl_napari.imagery.geodesy.ground_size import ground_size
 from fctl_napari.imagery.image_colors import SIDES, color_cells, joined_cells, sample_colors, unseen_share
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.domain import Confidence, Domain, SeenColors, SeenImage

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fctl_napari.evaluation.ground_areas import area_text, area_unit, area_words, level_hectares, pixel_hectares
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.areas import pixel_areas
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import Georeference
 
 UTM = Georeference("EPSG:32632", (0.5, 0, 5e5, 0, -0.5, 5e6))
@@ -44,7 +45,7 @@ def test_px_of_a_plane_have_one_area(georeference: Georeference | None, square_m
 
 def test_degrees_have_an_area_only_where_px_are_alike() -> None:
     pytest.importorskip("rasterio")
-    true = Ground(DEGREES).pixel_areas((0, 0, 500, 1))
+    true = pixel_areas(Ground(DEGREES), (0, 0, 500, 1))
     assert true is not None
     assert pixel_hectares(DEGREES, (0, 0, 500, 300)) == pytest.approx(true.mean() / 1e4, rel=1e-3)
     assert pixel_hectares(WORLD, (0, 0, 180, 360)) is None
@@ -63,7 +64,7 @@ def test_px_of_a_coarse_level_stand_for_the_area_of_the_image(
     found = level_hectares(georeference, shape, factor)
     assert found is not None
     assert found.shape == tuple(-(-side // factor) for side in shape)
-    each = Ground(georeference).pixel_areas((0, 0, *shape))
+    each = pixel_areas(Ground(georeference), (0, 0, *shape))
     assert each is not None
     fine = np.broadcast_to(each, shape) / 1e4
     for (y, x), area in np.ndenumerate(found):

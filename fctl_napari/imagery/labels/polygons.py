@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.class_names import match_names

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.png_jpeg import read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference, tiff_placement
 from fctl_napari.imagery.labels.label_source import LabelSource
 

@@ -11,8 +11,8 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from fctl_napari.exceptions import InputError
+from fctl_napari.imagery.geodesy.ground_words import crs_name, is_local, same_crs
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_words import crs_name, is_local, same_crs
 from fctl_napari.plugin.common.notify import say
 from fctl_napari.plugin.layers.styles import pixel_scale
 

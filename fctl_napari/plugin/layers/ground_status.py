@@ -8,7 +8,7 @@ import napari
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QLabel
 
-from fctl_napari.imagery.ground_words import position_words
+from fctl_napari.imagery.geodesy.ground_words import position_words
 from fctl_napari.plugin.layers.ground import on_ground
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.navigation import bring_into_view

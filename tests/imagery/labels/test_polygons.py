@@ -33,13 +33,13 @@ def feature(name: Any, *rings: Any, kind: str = "Polygon", **geometry: Any) -> d
 
 def lonlat(window: tuple[float, float, float, float]) -> list[list[float]]:
     """A box of px of ``UTM`` in longitude and latitude."""
-    from fctl_napari.imagery.geodesy import Ground
+    from fctl_napari.imagery.geodesy.ground import Ground
 
     return Ground(UTM).lonlat(np.array(box(*window))).tolist()
 
 
 def metres(window: tuple[float, float, float, float]) -> list[list[float]]:
-    from fctl_napari.imagery.geodesy import Ground
+    from fctl_napari.imagery.geodesy.ground import Ground
 
     return Ground(UTM).coordinates(np.array(box(*window))).tolist()
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 from fctl_napari.exceptions import InputError
-from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.geodesy.ground import Ground
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference, has_rasterio
 
 SYMBOLS = {"meter": "m", "foot": "ft", "kilometer": "km"}

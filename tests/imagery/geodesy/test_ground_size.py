@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_size import ground_size, length_words
 
 BLANK = np.zeros((40, 60, 3), np.uint8)
 

@@ -6,9 +6,9 @@ from unittest.mock import patch
 
 import pytest
 
-from fctl_napari.imagery import ground_words
+from fctl_napari.imagery.geodesy import ground_words
+from fctl_napari.imagery.geodesy.ground_words import axis_names, crs_name, position_words, same_crs
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
-from fctl_napari.imagery.ground_words import axis_names, crs_name, position_words, same_crs
 
 CRS = pytest.importorskip("rasterio.crs").CRS
 

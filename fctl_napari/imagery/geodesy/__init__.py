@@ -1,0 +1,1 @@
+"""Places, sizes and areas on the ground of what an image shows."""
