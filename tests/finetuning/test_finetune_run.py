@@ -27,7 +27,7 @@ from fctl_napari.segmentation.jobs.explanation import ExplainRequest
 if TYPE_CHECKING:
     from conftest import Corrected
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_stages")]
 
 ENOUGH = 250
 """How long a run may take at most, s."""
@@ -175,9 +175,11 @@ WINDOW = """
 import sys
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.run import start_finetune
+from fctl_napari.segmentation.jobs import stateful_job
 from fctl_napari.segmentation.jobs.engine import Engine
 
 if __name__ == "__main__":
+    stateful_job.STAGE_SECONDS = 0.0
     request = FinetuneRequest.model_validate_json(sys.argv[1])
     engine = Engine(threads=1)
     run = start_finetune(engine, request, lambda e: print(e.state, e.progress and e.progress.done, flush=True))

@@ -22,7 +22,7 @@ from fctl_napari.notebook.tuning import Tuning
 from fctl_napari.notebook.viewed_map import ViewedMap
 from fctl_napari.segmentation.store.store import Segmentation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_stages")]
 
 
 @pytest.fixture(scope="module", autouse=True)

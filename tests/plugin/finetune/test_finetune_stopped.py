@@ -24,7 +24,7 @@ from fctl_napari.plugin.finetune.parts_field import ALL, SOME
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
-pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine", "short_stages")]
 
 
 def begin(widget: FinetuneWidget, until: Until, losses: int) -> None:
