@@ -236,14 +236,14 @@ class CorrectionStore:
         self._unsettled.clear()
 
     def remove_temporaries(self, windows: list[IntWindow]) -> None:
-        """Remove temporary files that a crashed process left in some windows.
+        """Remove temporary files that a crashed process left: of the whole store's facts, and of some windows.
 
         Parameters
         ----------
         windows : list of IntWindow
             (y0, x0, y1, x1), px, of each stroke that was being written.
         """
-        folders = {file.parent for window in windows for file in self._files(window)}
+        folders = {self.labels.path, *(file.parent for window in windows for file in self._files(window))}
         for file in [*self.labels.path.glob(".*.*"), *(f for folder in folders for f in folder.glob("*.partial"))]:
             file.unlink(missing_ok=True)
 

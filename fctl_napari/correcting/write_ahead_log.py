@@ -65,7 +65,7 @@ class WriteAheadLog:
         if not writable:
             for chunk in {chunk for piece in self.behind for chunk in store.chunks(piece.window)}:
                 self._index.count(chunk, store.values(chunk))
-        elif self.behind:
+        else:
             store.remove_temporaries([piece.window for piece in self.behind])
             self.settle()
 

@@ -108,11 +108,23 @@ def test_every_finished_stroke_survives(rounds: int, tmp_path: Path) -> None:
         if not np.array_equal(there, replay.model.state()):
             replay.resume()  # it was killed after the journal was written, and before it could say so
         np.testing.assert_array_equal(there, replay.model.state())
-        assert not [*path.rglob("*.partial")]
     with Corrections.open(path, "r+") as found:
+        assert not [*path.rglob("*.partial")]
         for expected in replay.model.to_undo(None):
             stroke = found.undo()
             assert stroke is not None
             assert stroke.pixels == sum(np.count_nonzero(mask) for _, _, mask, _ in expected.strokes)
         assert found.undo() is None
         assert not state(found).any()
+
+
+def test_what_was_cut_off_while_facts_were_written_is_cleared_by_the_next_writer(tmp_path: Path) -> None:
+    path = tmp_path / "c.ome.zarr"
+    with Corrections.open_or_create(path, blank(SHAPE), TABLE) as corrections:
+        corrections.write(3, 4, np.ones((2, 2), np.uint8), author="a")
+    for name in ("zarr.1f2e.partial", ".painted.json.x1"):
+        (path / name).write_text("{")  # as zarr and atomic writes leave them
+    Corrections.open(path).close()
+    assert (path / "zarr.1f2e.partial").exists(), "a reader changes nothing"
+    Corrections.open(path, "r+").close()
+    assert not [*path.glob("*.partial"), *path.glob(".painted*")]
