@@ -119,7 +119,7 @@ def train_config(row: dict[str, Any], weights: Path) -> TrainConfig:
         balanced_tiles=1.0,
         frozen=SHALLOW if started else [],
         save_every=10**6,
-        precision="bf16",
+        precision="auto",
     )  # fmt: skip
 
 

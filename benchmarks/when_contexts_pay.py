@@ -13,6 +13,8 @@ all ways of one fold and seed, and measured on blocks of scenes that it was not 
 * ``contexts``: the tile at x1, x3 and x9;
 * ``color none``, ``color``: ``none`` and ``contexts``, trained with colors of other scenes and haze;
 * ``frozen``: ``contexts``, whose encoders of the contexts stay as they start, as the tile's shallow layers do;
+* ``pretrained none``, ``pretrained``: ``none`` and ``contexts``, pretrained for as many steps on the whole training
+  scenes without their labels;
 * others: one setting of ``contexts`` changed.
 
 A row that is in the table is not trained again.
@@ -41,8 +43,9 @@ from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.model.checkpoint import round_as_stored
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.inference.predictor import Predictor
-from fctl_napari.training.config import TrainConfig
+from fctl_napari.training.config import DataSettings, TrainConfig
 from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.train import train
 from fctl_napari.training.trainer import Trainer
 from fctl_napari.training.validate import reliance_on_scenes
 from fctl_napari.windows import IntWindow
@@ -100,6 +103,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "color none": {"contexts": [], "ale": "none"},
     "color": {"contexts": CONTEXTS, "ale": "none"},
     "frozen": {"contexts": CONTEXTS, "ale": "none"},
+    "pretrained none": {"contexts": [], "ale": "none"},
+    "pretrained": {"contexts": CONTEXTS, "ale": "none"},
     "own cells": {"contexts": CONTEXTS, "ale": "none", "gpe_unit": "context"},
     "no gpe": {"contexts": CONTEXTS, "ale": "none", "gpe": False},
     "ale": {"contexts": CONTEXTS, "ale": "d", "ale_windows": (3, 5)},
@@ -243,6 +248,11 @@ def measure(trainer: Trainer, parts: Sequence[tuple[Scene, list[IntWindow]]], ti
     return Scores.from_confusion(matrix, trainer.table.names)
 
 
+def pretrain(config: TrainConfig, images: Sequence[str], out: Path) -> Path:
+    """Pretrain the network of a row on images, and return its checkpoint."""
+    return train(config.model_copy(update={"data": DataSettings(images=tuple(images))}), out)
+
+
 def run(row: dict[str, Any], folder: Path, weights: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train and measure one row."""
     entry = SETS[row["set"]]
@@ -257,6 +267,9 @@ def run(row: dict[str, Any], folder: Path, weights: Path, options: argparse.Name
     parts = blocks([scene for scene in measured if scene.val])
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
+        if row["way"].startswith("pretrained"):
+            images = [str(one) for one in sorted((folder / "images").iterdir()) if one.stem not in held_out]
+            config = config.model_copy(update={"init_from": str(pretrain(config, images, Path(out) / "pretrained"))})
         trainer = MeasuredTrainer(config, out, data_folder=folder)
         trainer.scenes = [replace(scene, val=()) for scene in trainer.scenes]
         trainer.run()
@@ -339,7 +352,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["none", "same", "halo", "contexts"], choices=list(WAYS))
     parser.add_argument("--scenes", nargs="+", type=int, default=[0], help="Training scenes; 0: all of them.")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
     if options.report:
         report(read_rows(options.csv), options.against)

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,6 +106,40 @@ def sync(paths: Iterable[Path]) -> None:
             raise output_error(path, error) from error
         finally:
             os.close(handle)
+
+
+@contextmanager
+def new_folder(path: Path | str) -> Iterator[None]:
+    """Make a folder, and remove it and the folders above it that were made too if the block fails and they are empty.
+
+    Parameters
+    ----------
+    path : Path or str
+        The folder. It may be there already.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made.
+    """
+    path = Path(path)
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds something
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def remove_folder(path: Path) -> None:

@@ -390,7 +390,6 @@ def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stateful_job, "STAGE_SECONDS", 0.0)
 
 
-
 @pytest.fixture(scope="session")
 def command_engine() -> Iterator[Engine]:
     """One worker process for all runs and commands of this process: a start takes seconds."""

@@ -1,10 +1,10 @@
-"""Training a network: ``fctl train``."""
+"""Training a network: ``fctl train`` and ``fctl pretrain``."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,26 +15,33 @@ from fctl_napari.segmentation.jobs.parameters import DEVICE
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command()(train)
+    app.command()(pretrain)
+
+
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, deepglobe/fctl_vgg16, ...")
+]
+DataOption = Annotated[
+    Path, typer.Option(metavar="DIR", help="The data set, or where the config's relative paths start.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting in place of the config's; paths start here; may be repeated.",
+    ),
+]
 
 
 def train(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, deepglobe/fctl_vgg16, ...")
-    ],
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="The data set, or where the config's relative paths start.")
-    ] = Path(),
-    target: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting in place of the config's; paths start here; may be repeated.",
-        ),
-    ] = None,
+    config: ConfigArgument,
+    data: DataOption = Path(),
+    target: OutOption = None,
+    settings: SettingsOption = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
     band_names: BandNamesOption = None,
@@ -44,13 +51,47 @@ def train(
 
     Several GPUs or machines: torchrun --nproc_per_node N -m fctl_napari.cli train CONFIG ...
     """
-    from fctl_napari.cli.output import counting, err, out
-    from fctl_napari.training.config import load_train_config
     from fctl_napari.training.recipes import parse_overrides
 
     shown = {"data.value_range": value_range, "data.bands": stated_bands(bands, band_names)}
     given = {key: list(values) for key, values in shown.items() if values is not None}
-    changes = parse_overrides(settings or (), data) | given
+    _run(config, data, target, parse_overrides(settings or (), data) | given, device)
+
+
+def pretrain(
+    config: ConfigArgument,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Images, folders of images and globs.")],
+    data: DataOption = Path(),
+    target: OutOption = None,
+    settings: SettingsOption = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+    band_names: BandNamesOption = None,
+    device: DeviceOption = DEVICE.default,
+) -> None:
+    """Pretrain a network on images without ground truth, to start a training from it with init_from.
+
+    It learns to fill in hidden patches of a tile from the rest and from its contexts.
+    """
+    from fctl_napari.imagery.formats.remote import is_url
+    from fctl_napari.training.config import load_train_config
+    from fctl_napari.training.recipes import parse_overrides
+
+    name = f"{load_train_config(config).name}-pretrained"
+    shown = {"value_range": value_range, "bands": stated_bands(bands, band_names)}
+    scenes = {
+        "images": [one if is_url(one) else str(Path(one).absolute()) for one in images],
+        **{key: list(values) for key, values in shown.items() if values is not None},
+    }
+    given = {"name": name, "data": scenes, "stages": [], "keep": "last", "validate_every": 0}
+    _run(config, data, target, given | parse_overrides(settings or (), data), device)
+
+
+def _run(config: str, data: Path, target: Path | None, changes: dict[str, Any], device: str) -> None:
+    """Train with changed settings, with a bar, and print the checkpoint's path."""
+    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.training.config import load_train_config
+
     chosen = load_train_config(config, changes)
 
     from fctl_napari.api.progress import Bar

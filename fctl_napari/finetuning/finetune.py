@@ -32,7 +32,7 @@ from fctl_napari.finetuning.unfinished import check_waiting
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.model.model_card import checkpoint_hash, require_classes, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
@@ -132,6 +132,7 @@ class Finetuner:
         parent = resolve_checkpoint(request.checkpoint)
         self.device = resolve_device(request.device)
         self.model, self.card = load_checkpoint(parent)
+        require_classes(request.checkpoint, self.card)
         self.parent_hash = checkpoint_hash(parent)
         corrected = [self._open(*pair, None if number else corrections) for number, pair in enumerate(request.pairs)]
         self._images = [image_facts(one.image) for one in corrected]

@@ -65,6 +65,11 @@ class Card(BaseModel):
             )
         return self
 
+    @property
+    def pretrained(self) -> bool:
+        """True for a network that fills in hidden px and has learned no classes yet."""
+        return bool(self.provenance.get("training", {}).get("data", {}).get("images"))
+
     def headline(self) -> tuple[str, dict[str, float]]:
         """Select the figures that fit in a line, and the data that they were measured on.
 
@@ -279,6 +284,28 @@ def builtin_checkpoints() -> dict[str, Path]:
         Paths by name.
     """
     return {path.stem: path for path in sorted(BUILTIN_FOLDER.glob("*.safetensors"))}
+
+
+def require_classes(path: Path | str, card: Card) -> None:
+    """Refuse a network that has learned no classes yet.
+
+    Parameters
+    ----------
+    path : Path or str
+        The checkpoint.
+    card : Card
+        Its model card.
+
+    Raises
+    ------
+    CheckpointError
+        It was pretrained on images without ground truth.
+    """
+    if card.pretrained:
+        raise CheckpointError(
+            f"{path}: was pretrained on images without ground truth and has no classes yet; train a network that "
+            "starts from it (init_from)."
+        )
 
 
 def resolve_checkpoint(name: str | Path) -> Path:

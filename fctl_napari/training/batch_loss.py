@@ -15,6 +15,7 @@ from fctl_napari.training.auxiliary_losses import AuxiliaryLosses
 from fctl_napari.training.cascade_losses import cascade_loss
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.losses import focal_loss
+from fctl_napari.training.reconstruction import hide, reconstruction_loss
 
 
 def forward_pass(model: Network, batch: Batch, device: torch.device, layout: torch.memory_format) -> Tensor:
@@ -78,7 +79,8 @@ def batch_loss(
     Returns
     -------
     Tensor of float []
-        The config's loss and the auxiliary ones; for CascadePSP its own.
+        The config's loss and the auxiliary ones; for CascadePSP its own, and without ground truth that of
+        ``training.reconstruction``.
     """
     ground_truth = batch.ground_truth.to(device)
     gamma = config.focal_gamma if config.loss == "focal" else 0.0
@@ -87,6 +89,10 @@ def batch_loss(
         with torch.autocast(device.type, enabled=False):
             return focal_loss(logits, ground_truth, gamma, weights)
 
+    if config.data.images:
+        encoder = model.encoder("tile")
+        hidden, where = hide(batch, encoder)
+        return reconstruction_loss(forward(hidden), encoder.normalize(batch.tile.to(device)), where.to(device))
     if isinstance(model, CascadePSP):
         return cascade_loss(model, batch.tile.to(device), ground_truth)
     if auxiliary is None:

@@ -73,6 +73,9 @@ class DataSettings(_Settings):
     masks : str
         For a network that refines masks: ``roughened`` is the ground truth with a rough outline, drawn anew for each
         tile. Otherwise the folder of the segmentations to learn from, with a ``STEM.ome.zarr`` for each image.
+    images : tuple of str
+        Images without ground truth, in place of all others: files, addresses, folders and globs. The network is
+        pretrained on them, see ``training.reconstruction``.
     """
 
     classes: ClassTable | None = None
@@ -83,11 +86,12 @@ class DataSettings(_Settings):
     value_range: tuple[float, float] | None = None
     bands: Bands | None = None
     masks: str = ""
+    images: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
-        if self.sample + bool(self.layout) + bool(self.scenes) != 1:
-            raise ValueError("give either sample = true, a layout, or a list of scenes")
+        if self.sample + bool(self.layout) + bool(self.scenes) + bool(self.images) != 1:
+            raise ValueError("give either sample = true, a layout, a list of scenes, or images without ground truth")
         if self.scenes and self.classes is None:
             raise ValueError("scenes need a class table")
         if self.holdout and self.holdout not in {s.group for s in self.scenes}:
@@ -96,8 +100,8 @@ class DataSettings(_Settings):
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out unset display settings, so that runs and tables of earlier versions still compare equal."""
-        return {k: v for k, v in dump(self).items() if v is not None or k not in ("value_range", "bands")}
+        """Leave out settings that are not given, so that runs and tables of earlier versions still compare equal."""
+        return {k: v for k, v in dump(self).items() if v or k not in ("value_range", "bands", "images")}
 
 
 class AugmentSettings(_Settings):
@@ -358,6 +362,11 @@ class TrainConfig(_Settings):
                 "data.masks: a refiner needs masks to learn from; set 'roughened' or a folder of segmentations."
                 if network.refines
                 else "data.masks: only a refiner is fed with masks; leave it out."
+            )
+        if self.data.images and (network.inference == "global" or network.architecture == "glnet"):
+            raise ConfigError(
+                "data.images: a network that looks at the whole image sees what is hidden from a tile, so it cannot be "
+                "pretrained; choose one that classifies tiles."
             )
         return network
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.datasets.data_pixels import DataPixels
 from fctl_napari.datasets.files import PARTS
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import find_data_set
@@ -27,7 +28,7 @@ from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSett
 from fctl_napari.training.random_masks import open_masks
 from fctl_napari.windows import FloatWindow, IntWindow
 
-GroundTruth = NDArray[np.uint8] | SceneGroundTruth
+GroundTruth = NDArray[np.uint8] | SceneGroundTruth | DataPixels
 
 PIECE_PX = 2**26
 """Size of the pieces in which ground truth is read as a whole, px."""
@@ -46,8 +47,9 @@ class Scene:
         Name of the image file, or of the scene in its data set.
     pyramid : Pyramid
         The image.
-    ground_truth : ndarray of uint8 [H, W] or SceneGroundTruth
-        Class indices, in memory or read by slices, ``IGNORE`` where unlabelled or of an ignored class.
+    ground_truth : ndarray of uint8 [H, W], SceneGroundTruth or DataPixels
+        Class indices, in memory or read by slices, ``IGNORE`` where unlabelled or of an ignored class; without ground
+        truth the px that hold data.
     train, val, test : tuple of IntWindow
         Regions (y0, x0, y1, x1), px, half open.
     """

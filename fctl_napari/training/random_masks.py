@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fctl_napari.datasets.data_pixels import DataPixels
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.level import read_padded
@@ -25,7 +26,11 @@ SHIFT = 6.0
 
 
 def open_masks(
-    masks: str, folder: Path, name: str, ground_truth: SceneGroundTruth | NDArray[np.uint8], table: ClassTable
+    masks: str,
+    folder: Path,
+    name: str,
+    ground_truth: NDArray[np.uint8] | SceneGroundTruth | DataPixels,
+    table: ClassTable,
 ) -> Masks:
     """Open the masks of a scene.
 
@@ -37,7 +42,7 @@ def open_masks(
         Folder that a relative path of ``masks`` starts from.
     name : str
         File name of the image.
-    ground_truth : SceneGroundTruth or ndarray of uint8 [H, W]
+    ground_truth : ndarray of uint8 [H, W], SceneGroundTruth or DataPixels
         Class indices.
     table : ClassTable
         The class table.
@@ -71,11 +76,11 @@ class RoughGroundTruth:
 
     Parameters
     ----------
-    ground_truth : SceneGroundTruth or ndarray of uint8 [H, W]
+    ground_truth : ndarray of uint8 [H, W], SceneGroundTruth or DataPixels
         Class indices. Pixels of the value ``IGNORE`` take the class of the nearest labelled pixel of the window.
     """
 
-    def __init__(self, ground_truth: SceneGroundTruth | NDArray[np.uint8]) -> None:
+    def __init__(self, ground_truth: NDArray[np.uint8] | SceneGroundTruth | DataPixels) -> None:
         self._ground_truth = ground_truth
 
     def read(self, window: IntWindow, /) -> NDArray[np.uint8]:

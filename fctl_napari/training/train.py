@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
+from fctl_napari.files import new_folder
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.distributed import joined
 from fctl_napari.training.run_state import is_finished
@@ -64,5 +66,7 @@ def train(
             if not group.broadcast(done):
                 if starting is not None:
                     starting(stage.config.name)
-                Trainer(stage.config, stage.out, data_folder=data_folder, group=group).run(progress)
+                # made before the data are read, so that a bad folder is reported at once
+                with new_folder(stage.out) if group.first else nullcontext():
+                    Trainer(stage.config, stage.out, data_folder=data_folder, group=group).run(progress)
         return stage.checkpoint

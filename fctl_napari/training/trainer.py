@@ -19,11 +19,11 @@ from fctl_napari.datasets.prefetch import Prefetch
 from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import ConfigError, InputError
-from fctl_napari.files import output_error
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
+from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.inference.device import reproducible
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.image_tiles import image_tiles
@@ -43,6 +43,7 @@ from fctl_napari.training.optimizer import freeze, make_optimizer, norms_to_trai
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.scene_identity import scene_fingerprint
 from fctl_napari.training.tones import SceneTones
+from fctl_napari.training.unlabelled import open_images, table_of_bands
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
 from fctl_napari.training.weight_init import parent_card, start
 from fctl_napari.windows import IntWindow
@@ -118,8 +119,6 @@ class Trainer:
         The data cannot be used.
     CheckpointError
         The starting weights cannot be used.
-    OutputError
-        The folder cannot be made.
     """
 
     def __init__(
@@ -141,12 +140,11 @@ class Trainer:
             )
         self.device = self.group.device
         self.bf16 = resolve_precision(config.precision, self.device.type) == "bf16"
-        if self.group.first:
-            try:  # before the data are read, so that a bad folder is reported at once
-                self.out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise output_error(self.out, error) from error
-        self.scenes, self.table = open_scenes(config.data, data_folder)
+        if config.data.images:
+            self.scenes = open_images(config.data, data_folder)
+            self.table = table_of_bands(preset(config.preset, **config.network).band_names)
+        else:
+            self.scenes, self.table = open_scenes(config.data, data_folder)
         if config.keep == "best" and not can_validate(self.scenes):
             raise ConfigError(
                 "keep = 'best' needs validation regions with labeled px to choose by, and there are none; give some "
@@ -181,7 +179,7 @@ class Trainer:
         seen = learned_view(network)
         self.sampler = TileSampler(self.scenes, seen, config.augment, config.balanced_tiles, config.seed)
         self._tones = SceneTones(self.scenes, seen)
-        for warning in unlearnable(self.sampler, self.table.names):
+        for warning in [] if config.data.images else unlearnable(self.sampler, self.table.names):
             warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
         self.optimizer = make_optimizer(self.model, config, self.auxiliary)

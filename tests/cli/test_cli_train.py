@@ -100,3 +100,27 @@ def test_what_is_taken_over_and_what_cannot_be_learnt_is_said(fctl: Fctl, tmp_pa
     done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "none", "--set", "keep='best'")
     assert done.code == 2
     assert "keep = 'best' needs validation regions with labeled px" in done.err
+
+
+def test_a_network_is_pretrained_on_images_alone_and_trained_from_there(fctl: Fctl, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    write_scene(tmp_path)
+    (tmp_path / "scene.png").rename(images / "scene.png")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(toml_of(make_config(network=NO_CONTEXT, steps=1, keep="best")))
+    done = fctl("pretrain", recipe, images, "--out", tmp_path / "first", "--device", "cpu", "--set", "steps=2")
+    assert done.code == 0, done.err
+    path = tmp_path / "first" / "tiny-pretrained.safetensors"
+    assert done.out.strip() == str(path)
+    assert read_card(path).provenance["training"]["data"]["images"] == ["images"]
+    (images / "scene.png").rename(tmp_path / "scene.png")
+    start = f"init_from={path}"
+    done = fctl("train", recipe, "--data", tmp_path, "--out", tmp_path / "then", "--device", "cpu", "--set", start)
+    assert done.code == 0, done.err
+    assert "all of them start anew" in done.err.replace("\n", " ")
+    assert read_card(tmp_path / "then" / "tiny.safetensors").classes.names == ("dark", "bright")
+    done = fctl("pretrain", recipe, tmp_path / "none", "--out", tmp_path / "other")
+    assert done.code == 2
+    assert "none" in done.err
+    assert not (tmp_path / "other").exists()

@@ -43,7 +43,7 @@ def learn(folder: Path, out: Path, contexts: list[dict[str, Any]], seed: int) ->
         learning_rate=2e-3,
         loss="cross_entropy",
         batch_norm="trained",
-        precision="bf16",
+        precision="auto",
     )
     return train(config, out, data_folder=folder, device="cpu")
 
@@ -63,6 +63,7 @@ def blind_accuracy(checkpoint: Path, folder: Path) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two trainings: minutes where a core has no more than AVX2
 def test_only_contexts_learn_what_is_decided_beyond_the_tile(tmp_path: Path) -> None:
     folder = make_far_labels(tmp_path / "data", "markers", distance=3, tile=64, scenes=SCENES)
     threads = torch.get_num_threads()

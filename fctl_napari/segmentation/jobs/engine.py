@@ -24,7 +24,13 @@ from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.model.model_card import (
+    builtin_checkpoints,
+    checkpoint_hash,
+    read_card,
+    require_classes,
+    resolve_checkpoint,
+)
 from fctl_napari.segmentation.inference.network_image import check_units, network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_windows
 from fctl_napari.segmentation.jobs.cluster import Workers
@@ -216,6 +222,7 @@ class Run:
         check_merge(request)
         checkpoint = resolve_checkpoint(request.checkpoint).absolute()
         card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
+        require_classes(request.checkpoint, card)
         source = request.image if is_url(request.image) else str(Path(request.image).absolute())
         self._source, self._state = source, None if is_url(source) else _state(source)
         image = open_image(source, value_range=request.value_range, bands=request.bands)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.model.model_card import checkpoint_hash, read_card, require_classes
 from fctl_napari.segmentation.inference.engines import EngineName, resolve_engine
 from fctl_napari.segmentation.inference.hardware import device_type, resolve_precision
 from fctl_napari.segmentation.inference.tile_predictor import TilePredictor, check_batch
@@ -147,7 +147,9 @@ def load(network: Network) -> Loaded:
         There is no such device or engine here.
     """
     kind = device_type(network.device)
-    engine = resolve_engine(network.engine, kind, read_card(network.checkpoint).config)
+    card = read_card(network.checkpoint)
+    require_classes(network.checkpoint, card)
+    engine = resolve_engine(network.engine, kind, card.config)
     network = replace(network, engine=engine)
     if engine == "torch":
         use_threads(network.threads)  # the other engine has threads of its own
