@@ -25,7 +25,7 @@ SHARE = 0.6
 
 
 def hide(batch: Batch, encoder: Encoder) -> tuple[Batch, Tensor]:
-    """Hide patches of tiles, drawn by torch's generator, and the places of the tiles in their contexts.
+    """Hide patches of tiles, drawn by torch's generator, and the corners of the tiles in their contexts.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def hide(batch: Batch, encoder: Encoder) -> tuple[Batch, Tensor]:
         shown = images.clone()
         around, tile_window = batch.windows[name], batch.windows["tile"]
         scale = size / (around[:, 2:] - around[:, :2]).repeat(1, 2)
-        places = (tile_window - around[:, [0, 1, 0, 1]]) * scale
-        corners = torch.cat([places[:, :2].floor(), places[:, 2:].ceil()], 1).clamp(0, size).int()
+        edges = (tile_window - around[:, [0, 1, 0, 1]]) * scale
+        corners = torch.cat([edges[:, :2].floor(), edges[:, 2:].ceil()], 1).clamp(0, size).int()
         for row, (top, left, bottom, right) in zip(batch.indices[name], corners.tolist(), strict=True):
             shown[row, :, top:bottom, left:right] = mean
         contexts[name] = shown
