@@ -11,6 +11,7 @@ One cell is a held-out group and a seed. Its three runs share scenes, encoder, d
     python scripts/build_checkpoints.py cell earth --weights W.pth --runs runs
     python scripts/build_checkpoints.py cell aerial --weights W.pth --runs runs --data AERIAL --holdout 5 --seed 0
     python scripts/build_checkpoints.py all aerial --weights W.pth --runs runs --data AERIAL
+    python scripts/build_checkpoints.py cell dunes --weights W.pth --runs runs --data DUNES --holdout 2+8 --seed 0
     python scripts/build_checkpoints.py publish aerial --runs runs
 
 ``cell`` and ``all`` resume where they were stopped; ``all`` trains on every scene; ``publish`` collects the cells that
@@ -32,7 +33,7 @@ from fctl_napari.training.config import load_train_config
 from fctl_napari.training.run_state import LOG
 from fctl_napari.training.train import train
 
-MEASURED = {"earth": "test", "aerial": "val"}
+MEASURED = {"earth": "test", "aerial": "val", "dunes": "val"}
 """Which figures count: the test bands; the held-out group."""
 
 
@@ -122,7 +123,7 @@ def publish(name: str, runs: Path, final: Path) -> Path:
         raise SystemExit(f"{runs / name}: no finished cell; train some first")
     model, card = load_checkpoint(final)
     figures = summary(cells)
-    where = {"earth": "test bands of the Earth scene", "aerial": "scenes of held-out groups"}[name]
+    where = "test bands of the Earth scene" if name == "earth" else "scenes of held-out groups"
     stages = {
         stage: {"settings": read_card(next((final.parent.parent / stage).glob("*.safetensors"))).provenance["training"],
                 "log": short_log(final.parent.parent / stage)}

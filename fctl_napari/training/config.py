@@ -70,6 +70,9 @@ class DataSettings(_Settings):
         Values of the images that become black and white, for images of other than 8 bits.
     bands : Bands or None
         Channels of the images that are red, green and blue, counted from 0. By default the first three.
+    values : dict of int to str or None
+        For a list of scenes, the name of the class of each value of their ground truths, "" for none (as 255 is
+        anyway). None: class k is value k, or its color.
     masks : str
         For a network that refines masks: ``roughened`` is the ground truth with a rough outline, drawn anew for each
         tile. Otherwise the folder of the segmentations to learn from, with a ``STEM.ome.zarr`` for each image.
@@ -85,6 +88,7 @@ class DataSettings(_Settings):
     holdout: str = ""
     value_range: tuple[float, float] | None = None
     bands: Bands | None = None
+    values: dict[int, str] | None = None
     masks: str = ""
     images: tuple[str, ...] = ()
 
@@ -94,6 +98,13 @@ class DataSettings(_Settings):
             raise ValueError("give either sample = true, a layout, a list of scenes, or images without ground truth")
         if self.scenes and self.classes is None:
             raise ValueError("scenes need a class table")
+        if self.values is not None:
+            names = () if self.classes is None or not self.scenes else self.classes.names
+            unknown = sorted({name for name in self.values.values() if name and name not in names})
+            if not names:
+                raise ValueError("values are those of a list of scenes; state a data set's in its classes.json")
+            if unknown:
+                raise ValueError(f"values name {', '.join(map(repr, unknown))}, the classes are {', '.join(names)}")
         if self.holdout and self.holdout not in {s.group for s in self.scenes}:
             raise ValueError(f"no scene is of the group {self.holdout!r} that is to be held out")
         return self
@@ -101,7 +112,7 @@ class DataSettings(_Settings):
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out settings that are not given, so that runs and tables of earlier versions still compare equal."""
-        return {k: v for k, v in dump(self).items() if v or k not in ("value_range", "bands", "images")}
+        return {k: v for k, v in dump(self).items() if v or k not in ("value_range", "bands", "values", "images")}
 
 
 class AugmentSettings(_Settings):

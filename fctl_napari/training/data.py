@@ -173,7 +173,12 @@ def _open_files(
 
 
 def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: DataSettings, shelf: Shelf) -> Scene:
-    pyramid, ground_truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf, data)
+    values = None
+    if data.values is not None:
+        stated = {value: table.names.index(name) if name else IGNORE for value, name in data.values.items()}
+        values = {IGNORE: IGNORE} | stated
+    image, truth = folder / settings.image, folder / settings.truth
+    pyramid, ground_truth = _open_files(image, truth, table, shelf, data, values)
     height, width = ground_truth.shape
 
     def regions(bands: tuple[tuple[int, int], ...]) -> tuple[IntWindow, ...]:
