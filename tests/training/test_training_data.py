@@ -222,3 +222,18 @@ def test_images_of_16_bits_are_read_as_is_stated(tmp_path):
     assert DataSettings(sample=True).model_dump().keys() & {"value_range", "bands"} == set()
     stated = DataSettings(sample=True, bands=(2, 1, 0))
     assert DataSettings.model_validate_json(stated.model_dump_json()) == stated
+
+
+def test_values_of_ground_truths_are_the_classes_that_are_stated(folder):
+    plain = scenes_of(folder)[0].ground_truth
+    image = np.asarray(Image.open(folder / "one.png"))[..., 0] // 100
+    named = scenes_of(folder, values={0: "b", 1: "", 2: "a"})[0].ground_truth
+    assert np.array_equal(np.asarray(named), np.array([1, 255, 0])[image])
+    assert np.array_equal(np.asarray(plain), np.array([0, 1, 255])[image])
+    with pytest.raises(InputError, match="holds the value 2, which is not mapped"):
+        np.asarray(scenes_of(folder, values={0: "b", 1: "a"})[0].ground_truth)
+    with pytest.raises(ValueError, match=r"values name 'c', the classes are a, b"):
+        scenes_of(folder, values={0: "c"})
+    with pytest.raises(ValueError, match=r"classes\.json"):
+        DataSettings(layout="pairs", values={0: "a"})
+    assert "values" not in DataSettings(layout="pairs").model_dump()
