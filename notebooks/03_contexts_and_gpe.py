@@ -150,23 +150,28 @@ ablation_figure(studies(larger)) if larger else None
 
 
 # %%
-def gains(rows, against):
-    """List the gains of contexts over another way, in points of mIoU."""
+def gains(runs, against, way="contexts"):
+    """List the gains of a way over another one, in points of mIoU, paired by scenes and seed."""
     keys = ("fold", "seed")
-    other = {tuple(row[key] for key in keys): float(row["miou"]) for row in rows if row["way"] == against}
-    found = [row for row in rows if row["way"] == "contexts" and tuple(row[key] for key in keys) in other]
-    return [100 * (float(row["miou"]) - other[tuple(row[key] for key in keys)]) for row in found]
+    other = {tuple(run[key] for key in keys): float(run["miou"]) for run in runs if run["way"] == against}
+    found = [run for run in runs if run["way"] == way and tuple(run[key] for key in keys) in other]
+    return [100 * (float(run["miou"]) - other[tuple(run[key] for key in keys)]) for run in found]
 
 
-def draw(axis, rows, by, title):
-    """Draw the gains of each set against a column of the rows."""
-    for number, name in enumerate(sorted({row["set"] for row in rows})):
+def half_interval(values):
+    """Compute half of the 95 % interval of a mean, 0 for a single value."""
+    return t.ppf(0.975, len(values) - 1) * sem(values) if len(values) > 1 else 0
+
+
+def draw(axis, runs, by, title):
+    """Draw the gains of each set against a column of the runs."""
+    for number, name in enumerate(sorted({run["set"] for run in runs})):
         for against, style in {"same": "-", "none": "--"}.items():
             points = {}
-            for at in sorted({float(row[by]) for row in rows if row["set"] == name}):
-                points[at] = gains([row for row in rows if row["set"] == name and float(row[by]) == at], against)
+            for at in sorted({float(run[by]) for run in runs if run["set"] == name}):
+                points[at] = gains([run for run in runs if run["set"] == name and float(run[by]) == at], against)
             points = {at * 1.04**number: values for at, values in points.items() if values}  # side by side
-            halves = [t.ppf(0.975, len(v) - 1) * sem(v) if len(v) > 1 else 0 for v in points.values()]
+            halves = [half_interval(values) for values in points.values()]
             if points:
                 look = {"color": f"C{number}", "linestyle": style, "marker": "o", "capsize": 3}
                 means = [np.mean(v) for v in points.values()]
@@ -179,12 +184,28 @@ def draw(axis, rows, by, title):
 
 
 path = Path(fctl_napari.__file__).parents[1] / "notebooks" / "results" / "when_contexts_pay.csv"
-rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-for row in rows:
-    row["scenes"] = "20" if row["set"] == "together" and row["scenes"] == "0" else row["scenes"]  # 0: all of them
+runs = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+for run in runs:
+    run["scenes"] = "20" if run["set"] == "together" and run["scenes"] == "0" else run["scenes"]  # 0: all of them
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-draw(axes[0], [row for row in rows if row["set"] != "together"], "tile", "against the side of the tile, px")
-draw(axes[1], [row for row in rows if row["set"] == "together"], "scenes", "against the number of training scenes")
+draw(axes[0], [run for run in runs if run["set"] != "together"], "tile", "against the side of the tile, px")
+draw(axes[1], [run for run in runs if run["set"] == "together"], "scenes", "against the number of training scenes")
+
+# %% [markdown]
+# ### The recipe
+# What else was tried where contexts pay, on dunes with tiles of 64 px: every way over no context and over the plain
+# contexts x1, x3 and x9, in points of mIoU, with half of the 95 % interval of the mean over seeds.
+# `benchmarks/when_contexts_pay.py` says what each way is.
+
+# %%
+tried = [run for run in runs if run["set"] == "dunes" and run["tile"] == "64"]
+lines = ["| way | mIoU | over no context | over contexts | runs |", "| --- | ---: | ---: | ---: | ---: |"]
+for way in dict.fromkeys(run["way"] for run in tried):
+    mious = [100 * float(run["miou"]) for run in tried if run["way"] == way]
+    over = [gains(tried, against, way) for against in ("none", "contexts")]
+    words = [f"{np.mean(values):+.2f} ± {half_interval(values):.2f}" if values else "" for values in over]
+    lines.append(f"| {way} | {np.mean(mious):.2f} | {words[0]} | {words[1]} | {len(mious)} |")
+Markdown("\n".join(lines))
 
 # %% [markdown]
 # ## Segmentations side by side
