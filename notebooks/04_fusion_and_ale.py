@@ -24,8 +24,10 @@
 
 # %%
 # %matplotlib inline
+import csv
 import sys
 from pathlib import Path
+from statistics import mean
 
 from IPython.display import Markdown
 from ipywidgets import FloatSlider, IntSlider, SelectionSlider
@@ -113,6 +115,28 @@ panel
 kept = sorted((Path(fctl_napari.__file__).parents[1] / "notebooks" / "results").glob("ablation_aerial*.csv"))
 larger = [result for path in kept for result in read_results(path) if result.table in (5, 6)]
 Markdown(report(larger) if larger else "`notebooks/results` is not here: this is no checkout.")
+
+# %% [markdown]
+# ## Where contexts decide
+# On the made scenes of notebook 09 whose classes are decided three tiles away (`benchmarks/far_labels.py`; rows and
+# command lie in [results](results/README.md)): fusion and ALE beside networks without contexts, all with the same
+# budget. *Blind* are the px that no tile decides by itself; without contexts half of them is a guess. Single runs, of
+# which seeds are means: what differs by less than the seeds of *all* says nothing.
+
+# %%
+path = Path(fctl_napari.__file__).parents[1] / "notebooks" / "results" / "far_labels.csv"
+far = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+lines = ["| network | mIoU | accuracy of blind px | seeds | CPU seconds |", "| --- | ---: | ---: | ---: | ---: |"]
+far = [run for run in far if run["kind"] == "markers" and run["distance"] == "3.0"]
+for way in dict.fromkeys(run["way"] for run in far):
+    seeds_of_way = [run for run in far if run["way"] == way]
+    mious, blind, cost = (
+        [float(run[key]) for run in seeds_of_way] for key in ("miou", "blind accuracy", "cpu seconds")
+    )
+    spread = [f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "" for values in (mious, blind)]
+    cells = (f"{mean(mious):.3f}{spread[0]}", f"{mean(blind):.3f}{spread[1]}", len(mious), f"{mean(cost):.0f}")
+    lines.append(f"| {way} | {' | '.join(map(str, cells))} |")
+Markdown("\n".join(lines))
 
 # %% [markdown]
 # ## Fusion
