@@ -4,8 +4,9 @@
     python benchmarks/when_contexts_pay.py --csv contexts.csv --report
 
 SCENES holds the folders ``aerial``, ``dunes`` and ``river`` (images, masks, class tables), W.pth is the ImageNet start
-of EfficientNet-Lite0. Every row is one network that is trained end to end, with the same tiles in the same order for
-all ways of one fold and seed, and measured on blocks of scenes that it was not trained on:
+of EfficientNet-Lite0 (of Lite2 for the ways ``lite2``, which are run by themselves). Every row is one network that is
+trained end to end, with the same tiles in the same order for all ways of one fold and seed, and measured on blocks of
+scenes that it was not trained on:
 
 * ``none``: no contexts;
 * ``same``: the network of ``contexts``, whose two contexts are the tile itself (equal parameters, equal FLOPs);
@@ -15,6 +16,7 @@ all ways of one fold and seed, and measured on blocks of scenes that it was not 
 * ``frozen``: ``contexts``, whose encoders of the contexts stay as they start, as the tile's shallow layers do;
 * ``pretrained none``, ``pretrained``: ``none`` and ``contexts``, pretrained for as many steps on the whole training
   scenes without their labels;
+* ``lite2 none``, ``lite2``: ``none`` and ``contexts`` with EfficientNet-Lite2;
 * others: one setting of ``contexts`` changed.
 
 A row that is in the table is not trained again.
@@ -105,6 +107,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "frozen": {"contexts": CONTEXTS, "ale": "none"},
     "pretrained none": {"contexts": [], "ale": "none"},
     "pretrained": {"contexts": CONTEXTS, "ale": "none"},
+    "lite2 none": {"contexts": [], "ale": "none", "encoder": "efficientnet_lite2"},
+    "lite2": {"contexts": CONTEXTS, "ale": "none", "encoder": "efficientnet_lite2"},
     "own cells": {"contexts": CONTEXTS, "ale": "none", "gpe_unit": "context"},
     "no gpe": {"contexts": CONTEXTS, "ale": "none", "gpe": False},
     "ale": {"contexts": CONTEXTS, "ale": "d", "ale_windows": (3, 5)},
