@@ -29,10 +29,11 @@ from fctl_napari.class_colors import (
     new_colors,
 )
 from fctl_napari.correcting.provenance import PROVENANCE
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.formats.ngff import label_classes
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.model.classes import ClassInfo, ClassTable, class_table, numbered_classes
+from fctl_napari.model.classes import ClassInfo, ClassTable, numbered_classes
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
 from fctl_napari.remembered_colors import load_colors, remember_colors
 
@@ -170,7 +171,7 @@ def test_labels_without_colors_get_map_like_ones(tmp_path: Path) -> None:
 
 def test_tables_of_known_names_load_no_color_library() -> None:
     code = (
-        "import sys; from fctl_napari.model.classes import class_table as t\n"
+        "import sys; from fctl_napari.datasets.class_tables import class_table as t\n"
         "t('deepglobe').displayed(); t('20'); print('skimage.color' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -28,7 +28,9 @@ FolderArgument = Annotated[
 ClassesOption = Annotated[
     str | None,
     typer.Option(
-        metavar="inria|deepglobe|N|FILE", help="The class table.  [default: the layout's, or DIR/classes.json]"
+        metavar="NAME|N|FILE",
+        help="The class table: inria, deepglobe, loveda, openearthmap, worldcover, a checkpoint, or a file (.json, "
+        ".qml, .csv, ...).  [default: the layout's, or DIR/classes.json]",
     ),
 ]
 FarLabelsKind = Literal["markers", "outlines", "waters", "sizes"]
@@ -122,10 +124,11 @@ def _find(
     value_range: tuple[float, float] | None,
     bands: Bands | None,
 ) -> DataSet:
+    from fctl_napari.datasets.class_tables import NAMED_VALUES, class_table
     from fctl_napari.datasets.layouts import find_data_set
-    from fctl_napari.model.classes import class_table
 
-    found = find_data_set(folder, table=None if classes is None else class_table(classes))
+    table = None if classes is None else class_table(classes)
+    found = find_data_set(folder, table=table, values=NAMED_VALUES.get((classes or "").lower()))
     return replace(found, value_range=value_range, bands=bands)
 
 

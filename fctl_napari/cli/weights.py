@@ -31,12 +31,15 @@ def import_released(
     large: Annotated[Path, typer.Argument(metavar="LARGE.pth", help="B15.epoch.pth: the context x3.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The checkpoint to write.")],
     classes: Annotated[
-        str, typer.Option(metavar="inria|deepglobe|N|FILE", help="The class table; N: numbered classes.")
+        str,
+        typer.Option(
+            metavar="NAME|N|FILE", help="The class table: inria, deepglobe, ..., N numbered classes, or a file."
+        ),
     ],
 ) -> None:
     """Turn the authors' three released files into one checkpoint (preset lcc_released)."""
     from fctl_napari.cli.output import err, out
-    from fctl_napari.model.classes import class_table
+    from fctl_napari.datasets.class_tables import class_table
     from fctl_napari.model.released import import_released as import_files
 
     table = class_table(classes)

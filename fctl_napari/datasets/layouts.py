@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fctl_napari.class_colors import DEEPGLOBE
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.datasets.files import Pair, Problem, find_files
 from fctl_napari.datasets.split import Split, split_pairs
 from fctl_napari.exceptions import InputError
@@ -16,7 +17,7 @@ from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.ngff import is_zarr, label_classes, open_group
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
-from fctl_napari.model.classes import ClassTable, class_table
+from fctl_napari.model.classes import ClassTable
 
 Layout = Literal["deepglobe", "inria", "pairs", "omezarr"]
 LAYOUTS: dict[Layout, str] = {
@@ -85,7 +86,11 @@ class DataSet:
 
 
 def find_data_set(
-    folder: Path | str, *, layout: Layout | Literal["auto"] = "auto", table: ClassTable | None = None
+    folder: Path | str,
+    *,
+    layout: Layout | Literal["auto"] = "auto",
+    table: ClassTable | None = None,
+    values: Mapping[int, int] | None = None,
 ) -> DataSet:
     """Find the pairs, classes and split of a data set. No image is decoded.
 
@@ -98,6 +103,8 @@ def find_data_set(
     table : ClassTable or None, optional
         Its classes. The default is those of ``classes.json`` in the folder, else those of the layout, else those that
         the labels of its OME-Zarr images state.
+    values : mapping of int to int or None, optional
+        Class index of each value of the masks, where ``classes.json`` states none.
 
     Returns
     -------
@@ -128,7 +135,7 @@ def find_data_set(
         folder,
         own,
         table,
-        _values(folder, own, stated, table),
+        _values(folder, own, stated, table) or values,
         files.pairs,
         split,
         files.without_ground_truth,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fctl_napari.class_colors import DEEPGLOBE, INRIA, Color, display_colors, new_colors
+from fctl_napari.class_colors import Color, display_colors, new_colors
 from fctl_napari.exceptions import InputError
 from fctl_napari.remembered_colors import load_colors
 
@@ -253,33 +253,6 @@ def shown_classes(table: ClassTable) -> ClassTable:
         The user's file of colors is damaged.
     """
     return table.displayed(load_colors())
-
-
-def class_table(classes: str) -> ClassTable:
-    """Make the class table that ``--classes`` names.
-
-    Parameters
-    ----------
-    classes : str
-        ``inria``, ``deepglobe`` (its unknown class, which the authors train on too, is class 0), a number of classes,
-        or a JSON file; see ``ClassTable.read``.
-
-    Returns
-    -------
-    ClassTable
-        The class table.
-
-    Raises
-    ------
-    InputError
-        The file is missing or is not a class table.
-    """
-    if classes.isdecimal() and 2 <= int(classes) <= 250:
-        return numbered_classes(int(classes))
-    known = {"inria": INRIA, "deepglobe": DEEPGLOBE}.get(classes.lower())
-    if known is None:
-        return ClassTable.read(classes)
-    return ClassTable.model_validate({"classes": [{"name": n, "color": c} for n, c in known]})
 
 
 def numbered_classes(count: int) -> ClassTable:

@@ -177,8 +177,8 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: 
     if data.values is not None:
         stated = {value: table.names.index(name) if name else IGNORE for value, name in data.values.items()}
         values = {IGNORE: IGNORE} | stated
-    image, truth = folder / settings.image, folder / settings.truth
-    pyramid, ground_truth = _open_files(image, truth, table, shelf, data, values)
+    files = folder / settings.image, folder / settings.truth
+    pyramid, ground_truth = _open_files(*files, table, shelf, data, values)
     height, width = ground_truth.shape
 
     def regions(bands: tuple[tuple[int, int], ...]) -> tuple[IntWindow, ...]:

@@ -16,10 +16,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.exporting.export import export
 from fctl_napari.imagery.formats.mask_tags import names_text
 from fctl_napari.imagery.open import open_image
-from fctl_napari.model.classes import ClassInfo, ClassTable, class_table
+from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.result_paths import named_path

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.datasets.convert import convert_data_set
 from fctl_napari.datasets.files import Pair, find_files
 from fctl_napari.datasets.image_cache import Shelf
@@ -21,7 +22,7 @@ from fctl_napari.datasets.layouts import find_data_set
 from fctl_napari.datasets.split import PUBLISHED, split_pairs
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.model.classes import ClassTable, class_table
+from fctl_napari.model.classes import ClassTable
 from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import Scene, open_scenes
 from fctl_napari.training.scene_identity import scene_digest

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.exceptions import InputError
-from fctl_napari.model.classes import ClassInfo, ClassTable, class_table, numbered_classes
+from fctl_napari.model.classes import ClassInfo, ClassTable, numbered_classes
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.classes import class_table, numbered_classes
+from fctl_napari.model.classes import numbered_classes
 from fctl_napari.model.explain import explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import read_card
