@@ -77,9 +77,9 @@ def segment_several(
     from fctl_napari.datasets.image_list import list_images
     from fctl_napari.evaluation.job_table import ImageRow, areas_json, read_rows, sum_of, write_rows
     from fctl_napari.segmentation.jobs.engine import Engine
-    from fctl_napari.segmentation.jobs.request import check_merge
+    from fctl_napari.segmentation.jobs.request import check_request
 
-    check_merge(request)
+    check_request(request)
     folder = _checked_folder(folder)
     listed = list_images(images)
     table = folder / f"{Path(request.checkpoint).stem}.summary.csv"

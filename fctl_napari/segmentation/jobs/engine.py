@@ -40,7 +40,7 @@ from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplan
 from fctl_napari.segmentation.jobs.loaded_networks import Network, warm
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE
 from fctl_napari.segmentation.jobs.refining import check_refined
-from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_merge
+from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_request
 from fctl_napari.segmentation.jobs.stateful_job import Make, StagedEvent, StagedRun
 from fctl_napari.segmentation.jobs.worker import Job, guarded
 from fctl_napari.segmentation.store.identity import MIXED, same_image
@@ -226,7 +226,7 @@ class Run:
     def _begin(self, leaving: contextlib.ExitStack) -> Driver:
         """Check the request, and open or create the store."""
         request = self._request
-        check_merge(request)
+        check_request(request)
         checkpoint = resolve_checkpoint(request.checkpoint).absolute()
         card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
         require_classes(request.checkpoint, card)
