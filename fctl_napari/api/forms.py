@@ -14,7 +14,7 @@ from fctl_napari.imagery.band_names import Bands
 
 Field = tuple[tuple[str, Any], ...]
 
-LITERAL: Field = (("widget_type", "LiteralEvalLineEdit"),)
+LITERAL: Field = (("widget_type", "fctl_napari.plugin.layers.magic_fields.ValueEdit"),)
 
 SourcePath = Annotated[Path | str, (("widget_type", "FileEdit"), ("mode", "r"))]
 """A file or folder that is read."""

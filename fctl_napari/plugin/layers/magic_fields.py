@@ -1,0 +1,57 @@
+"""Field of values in forms that magicgui makes of public functions (no napari)."""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from typing import Any
+
+from magicgui.types import Undefined
+from magicgui.widgets import LineEdit
+
+
+class ValueEdit(LineEdit):
+    """A number, several of them, or names, as Python writes them. An empty field means what it means to leave it out.
+
+    What cannot be read so is passed on as text: the function says what it takes.
+
+    Parameters
+    ----------
+    value : object, optional
+        What is shown first.
+    nullable : bool, optional
+        If True, an empty field means None.
+    **kwargs : object
+        See ``LineEdit``.
+    """
+
+    def __init__(self, value: Any = Undefined, nullable: bool = False, **kwargs: Any) -> None:
+        self._default = "" if value is Undefined else value
+        super().__init__(value="", nullable=nullable, **kwargs)
+        self.set_value(value)
+
+    def get_value(self) -> Any:
+        """Return the value.
+
+        Returns
+        -------
+        object
+            The value. Of an empty field it is None, or else what was shown first; it is the empty text where there is
+            neither.
+        """
+        text = str(super().get_value()).strip()
+        if not text:
+            return None if self._nullable else self._default
+        try:
+            return literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return text
+
+    def set_value(self, value: Any) -> None:
+        """Show a value.
+
+        Parameters
+        ----------
+        value : object
+            The value.
+        """
+        super().set_value("" if value is None or value is Undefined else str(value))
