@@ -1,4 +1,4 @@
-"""Field of values in forms that magicgui makes of public functions (no napari)."""
+"""Fields of values and paths in forms that magicgui makes of public functions (no napari)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ast import literal_eval
 from typing import Any
 
 from magicgui.types import Undefined
-from magicgui.widgets import LineEdit
+from magicgui.widgets import FileEdit, LineEdit
 
 
 class ValueEdit(LineEdit):
@@ -55,3 +55,18 @@ class ValueEdit(LineEdit):
             The value.
         """
         super().set_value("" if value is None or value is Undefined else str(value))
+
+
+class PathEdit(FileEdit):
+    """A file or folder. An empty field is not the current folder, which its path would be."""
+
+    def get_value(self) -> Any:
+        """Return the path.
+
+        Returns
+        -------
+        Path, str or None
+            The path. Of an empty field it is None where that may be left out, else the empty text.
+        """
+        empty = not str(self.line_edit.value).strip()
+        return "" if empty and not self._nullable else super().get_value()

@@ -108,6 +108,12 @@ def test_a_cleared_field_is_left_out_or_named(qapp: object, rgb_png: Path) -> No
         explain.pixel.native.setText(text)
         with pytest.raises(InputError, match=re.escape(said)):
             explain()
+    sample = magicgui(fctl.sample)
+    for folder in ("a", " "):
+        sample.folder.line_edit.value = folder
+        assert sample.folder.value == (Path("a") if folder == "a" else "")
+    with pytest.raises(InputError, match="sample: folder cannot be ''; give Path or str"):
+        sample()
     explain.without.native.setText("gpe")  # a name needs no quotation marks
     assert explain.without.value == "gpe"
 
