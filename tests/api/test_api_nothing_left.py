@@ -46,6 +46,7 @@ def left(folder: Path) -> list[str]:
         {"image": "gone.png"},
         {"checkpoint": "gone.safetensors"},
         {"device": "moon"},
+        {"device": "cuda:99"},  # only the worker knows that it is not there
         {"engine": "steam"},
         {"batch": 0},
         {"region": (900, 900, 950, 950)},
