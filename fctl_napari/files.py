@@ -9,7 +9,8 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,6 +43,8 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: i
     """
     path = Path(path)
     temporary: str | None = None
+    made = missing_folders(path.parent)
+    written = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -51,12 +54,14 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: i
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp's files are for their owner alone
         os.replace(temporary, path)
-        temporary = None
+        written = True
     except OSError as error:
         raise output_error(path, error) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        if not written:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+            remove_empty(made)
 
 
 def write_json(path: Path | str, document: Any, *, indent: int | None = 2) -> None:
@@ -128,18 +133,49 @@ def new_folder(path: Path | str) -> Iterator[None]:
         The folder cannot be made.
     """
     path = Path(path)
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    made = missing_folders(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(path, error) from error
-    try:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(path, error) from error
         yield
     except BaseException:
-        with suppress(OSError):  # it holds something
-            for folder in made:
-                folder.rmdir()
+        remove_empty(made)
         raise
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """List the folders that are made with a folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Returns
+    -------
+    list of Path
+        The folder and those above it, as far as they are not there, the innermost first.
+    """
+    return list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders as long as they are empty.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        The folders, the innermost first. Those that are not there are skipped.
+    """
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:  # it holds something, and so do those above it
+            return
 
 
 def remove_folder(path: Path) -> None:

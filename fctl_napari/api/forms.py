@@ -14,12 +14,14 @@ from fctl_napari.imagery.band_names import Bands
 
 Field = tuple[tuple[str, Any], ...]
 
-LITERAL: Field = (("widget_type", "LiteralEvalLineEdit"),)
+PATH = ("widget_type", "fctl_napari.plugin.layers.magic_fields.PathEdit")
 
-SourcePath = Annotated[Path | str, (("widget_type", "FileEdit"), ("mode", "r"))]
+LITERAL: Field = (("widget_type", "fctl_napari.plugin.layers.magic_fields.ValueEdit"),)
+
+SourcePath = Annotated[Path | str, (PATH, ("mode", "r"))]
 """A file or folder that is read."""
 
-OutPath = Annotated[Path | str, (("widget_type", "FileEdit"), ("mode", "w"))]
+OutPath = Annotated[Path | str, (PATH, ("mode", "w"))]
 """A file or folder that is written."""
 
 ValueRange = Annotated[tuple[float, float], LITERAL]

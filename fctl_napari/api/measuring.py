@@ -225,7 +225,8 @@ def evaluate(
     there, notes = ground_truth_of(chosen.source, ground_truth, mapping)
     with progress_bar("Comparing", progress) as report:
         found = score(chosen.source, there, region, boundary_px=boundary_px, progress=report)
-    hints = hints_on(there, found, chosen.source.predicted_classes.names)
+    predicted = chosen.source.predicted_classes.names
+    hints = hints_on(there, found.confusion, found.names, predicted=predicted, dropped=found.unscored)
     return Figures(found, chosen, [*chosen.notes, *notes, *hints])
 
 

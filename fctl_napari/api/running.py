@@ -10,7 +10,7 @@ from pathlib import Path
 from fctl_napari.api.image import Image
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.exceptions import Cancelled
-from fctl_napari.files import remove_folder
+from fctl_napari.files import new_folder, remove_folder
 from fctl_napari.imagery.array_copy import ArrayCopy, array_token, copy_of_array, is_lazy
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.convert import convert
@@ -150,18 +150,19 @@ def stored(image: Image, out: Path) -> Iterator[str]:
         return
     path = out.with_name(f"{out.name.removesuffix('.ome.zarr')}.image.ome.zarr")
     there = path.exists()
-    try:
-        array = image.pyramid.levels[0].array
-        if is_lazy(array):
-            _copies[path] = copy_of_array(with_chunk_cache(image.pyramid), path, array_token(array))
-        else:
-            convert(image.pyramid, path)
-        yield str(path)
-    except Cancelled:
-        raise
-    except Exception:
-        if not there and not out.exists():
-            _copies.pop(path, None)
-            if path.exists():
-                remove_folder(path)
-        raise
+    with new_folder(out.parent):
+        try:
+            array = image.pyramid.levels[0].array
+            if is_lazy(array):
+                _copies[path] = copy_of_array(with_chunk_cache(image.pyramid), path, array_token(array))
+            else:
+                convert(image.pyramid, path)
+            yield str(path)
+        except Cancelled:
+            raise
+        except Exception:
+            if not there and not out.exists():
+                _copies.pop(path, None)
+                if path.exists():
+                    remove_folder(path)
+            raise

@@ -290,13 +290,13 @@ def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterato
     else:
         assert table is not None
         into = Corrections.open_or_create(path, pyramid, table)
-    try:
-        with into:
+    with into:
+        try:
             yield into
-    except BaseException:
-        if not there and into.blank:
-            remove_store(path)
-        raise
+        except BaseException:
+            if not there and into.blank:
+                remove_store(path)  # before the lock is released, which is then not left behind
+            raise
 
 
 def _show(done: MergeReport, json_file: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fctl_napari.cli.output import counting, err, out, watch_run
 from fctl_napari.exceptions import CheckpointError, ConfigError, FctlError, OutputError
-from fctl_napari.files import output_error, write_json
+from fctl_napari.files import new_folder, write_json
 from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def segment_several(
     from fctl_napari.datasets.image_list import list_images
     from fctl_napari.evaluation.job_table import ImageRow, areas_json, read_rows, sum_of, write_rows
     from fctl_napari.segmentation.jobs.engine import Engine
-    from fctl_napari.segmentation.jobs.request import check_merge
+    from fctl_napari.segmentation.jobs.request import check_request
 
-    check_merge(request)
+    check_request(request)
     folder = _checked_folder(folder)
     listed = list_images(images)
     table = folder / f"{Path(request.checkpoint).stem}.summary.csv"
@@ -89,24 +89,23 @@ def segment_several(
     err.print(listed.words(), highlight=False, markup=False, soft_wrap=True)
     taken: set[Path] = set()
     written, cost = time.monotonic(), 0.0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    try:
-        with Engine(scheduler) as engine:
-            for number, image in enumerate(listed.images):
-                where = f"{number + 1}/{len(rows)} {image}"
-                row = rows[number] = _segment_one(engine, replace(request, image=image), folder, where, taken, known)
-                taken.add(folder / row.result)
-                begun = time.monotonic()
-                if TABLE_SHARE * (begun - written) >= cost:
-                    write_rows(table, rows, earlier)
-                    written = time.monotonic()
-                    cost = written - begun
-    finally:
-        if rows[0].state != "waiting":
-            write_rows(table, rows, earlier)
+    with new_folder(folder):
+        try:
+            with Engine(scheduler) as engine:
+                for number, image in enumerate(listed.images):
+                    where = f"{number + 1}/{len(rows)} {image}"
+                    row = rows[number] = _segment_one(
+                        engine, replace(request, image=image), folder, where, taken, known
+                    )
+                    taken.add(folder / row.result)
+                    begun = time.monotonic()
+                    if TABLE_SHARE * (begun - written) >= cost:
+                        write_rows(table, rows, earlier)
+                        written = time.monotonic()
+                        cost = written - begun
+        finally:
+            if rows[0].state != "waiting":
+                write_rows(table, rows, earlier)
     show_job(rows)
     out.print(str(table), highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +31,7 @@ from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable, value_names
 from fctl_napari.segmentation.store.store import ATTRIBUTE
-from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
+from fctl_napari.segmentation.store.store_lock import StoreLock, lock_store, remove_store
 from fctl_napari.windows import IntWindow, whole_numbers
 
 MOST_AUTHORS = 255
@@ -50,7 +49,7 @@ class Corrections:
     ----------
     path : Path
         Folder of complete corrections.
-    lock : filelock.BaseFileLock or None
+    lock : StoreLock or None
         Lock of the folder, which this object releases when it is closed. None opens for reading only.
 
     Attributes
@@ -73,7 +72,7 @@ class Corrections:
     are put back and the record is cut off again. All methods may be called from any thread.
     """
 
-    def __init__(self, path: Path, lock: filelock.BaseFileLock | None) -> None:
+    def __init__(self, path: Path, lock: StoreLock | None) -> None:
         self._store = CorrectionStore(path, writable=lock is not None)
         self.path = path
         self.labels = self._store.labels
@@ -115,6 +114,9 @@ class Corrections:
             make(path, image, class_table)
             return cls(path, lock)
         except BaseException:
+            with suppress(OutputError):
+                if half_made(path):
+                    remove_store(path)
             lock.release()
             raise
 

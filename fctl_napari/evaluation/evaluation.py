@@ -26,9 +26,6 @@ from fctl_napari.windows import IntWindow, require_region
 BOUNDARY_PX = 15
 """Width of the bands of Boundary IoU by default, px."""
 
-MIXED_UP = 0.6
-"""Accuracy from which on another order of the classes is reported."""
-
 ROWS = 512
 """Number of rows of a block that are counted at once."""
 
@@ -73,26 +70,11 @@ class Evaluation:
         """Mean over the classes that have a boundary, or None if it was not computed."""
         return None if self.boundary_iou is None else mean(np.array(list(self.boundary_iou.values())))
 
-    @cached_property
-    def mixed_up(self) -> tuple[dict[str, str], float] | None:
-        """The likely order of the classes of the ground truth, if they seem to be mixed up.
-
-        Returns
-        -------
-        tuple of (dict of str to str, float) or None
-            The class that each moved class of the ground truth seems to be, and the accuracy then. None where the
-            classes as they are fit about as well as in any other order.
-        """
-        from scipy.optimize import linear_sum_assignment
-
-        rows, columns = linear_sum_assignment(self.confusion, maximize=True)
-        share = float(self.confusion[rows, columns].sum() / self.confusion.sum())
-        if share < MIXED_UP or 2 * self.scores.accuracy > share:
-            return None
-        moved = [
-            (k, m) for k, m in zip(rows.tolist(), columns.tolist(), strict=True) if k != m and self.confusion[k, m]
-        ]
-        return {self.names[k]: self.names[m] for k, m in moved}, share
+    @property
+    def unscored(self) -> int:
+        """Number of px of the region that were not scored."""
+        y0, x0, y1, x1 = self.region
+        return (y1 - y0) * (x1 - x0) - self.scores.pixels
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures as plain values, with None for what is undefined."""

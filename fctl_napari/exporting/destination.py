@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.exceptions import InputError, OutputError
-from fctl_napari.files import output_error
+from fctl_napari.files import new_folder, output_error
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
@@ -116,8 +116,10 @@ def replacing(out: Path) -> Iterator[Path]:
         The disk is full, or the folder is not writable.
     """
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as folder:
+        with (
+            new_folder(out.parent),
+            tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as folder,
+        ):
             temporary = Path(folder) / out.name
             try:
                 yield temporary

@@ -294,6 +294,7 @@ class Finetuner:
         try:
             yield from self._prepare()
             self.before = yield from self.measure.measure(self.network, parent=True)
+            self.sets.notes += self.measure.hints
             yield from self._train()
             return (yield from self._finish())
         except RuntimeError as error:
@@ -414,7 +415,10 @@ class Finetuner:
         self._set_weights(self.selection.weights)
         self.side_by_side.alone(lambda: round_as_stored(self.model))
         self._report("measuring", 0, 1)
+        said = self.measure.hints
         after = yield from self.measure.measure(self.network)
+        if not said:  # the parent may have been too wrong to tell
+            self.sets.notes += self.measure.hints
         self._report("measuring", 1, 1)
         figures = BeforeAfter(self.before, after)
         gate_result = judge(figures, self.request.bound)

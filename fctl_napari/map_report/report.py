@@ -22,6 +22,7 @@ from fctl_napari.evaluation.ground_areas import area_text, area_unit
 from fctl_napari.evaluation.ground_truth import GroundTruth
 from fctl_napari.evaluation.point_estimate import PointEstimate, estimate_points
 from fctl_napari.evaluation.point_sample import count_classes
+from fctl_napari.evaluation.unclear_classes import hints_on
 from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words
 from fctl_napari.imagery.pyramid import Pyramid
@@ -220,12 +221,15 @@ def _accuracy(
     if ground_truth is None:
         return Section("Accuracy", (*said, "The accuracy of this map is unknown: nobody checked it at random points."))
     found = evaluate(source, ground_truth, boundary_px=None, progress=progress)
+    predicted = source.predicted_classes.names
+    hints = hints_on(ground_truth, found.confusion, found.names, predicted=predicted, dropped=found.unscored)
     scores = found.scores
     said += [
         f"Compared with {ground_truth_name} on {scores.pixels:,} px: accuracy {_share(scores.accuracy)}"
         + "".join(f", {what} {_share(value)}" for what, value in scores.mean_ious().items())
         + ".",
         "Every px with a known class counts, so that there is no error of sampling, and no interval.",
+        *(f"Of {ground_truth_name}: {hint}." for hint in hints),
     ]
     rows = tuple(
         (name, *(_share(values[name]) for values in (scores.precision, scores.recall, scores.iou)))

@@ -255,8 +255,9 @@ class Tuning:
     def _wait(self, out: Path) -> None:
         """Show a network that waits to be decided on."""
         self._out = out
-        gate = Candidate(out).gate
-        self._report(state="waiting", better=gate.keep, reasons=list(gate.reasons), name=out.stem, problem="")
+        candidate = Candidate(out)
+        reasons = [*candidate.gate.reasons, *candidate.notes]
+        self._report(state="waiting", better=candidate.better, reasons=reasons, name=out.stem, problem="")
 
     def _compared(self, event: RunProgress) -> None:
         """Show the tiles that the new network has computed, on a thread of the run."""

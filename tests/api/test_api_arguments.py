@@ -46,6 +46,18 @@ def painted(segmented: fctl.Map, tmp_path: Path) -> Path:
     return tmp_path / "c.ome.zarr"
 
 
+@pytest.mark.parametrize("wrong", [{"batch": -3}, {"device": "nope"}, {"engine": "x"}, {"precision": "fp64"}], ids=str)
+def test_a_complete_map_is_refused_the_same_settings_as_one_that_is_not(
+    scene: Path, network: Path, segmented: fctl.Map, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    said = []
+    for out in (tmp_path / "new.ome.zarr", segmented.path):
+        with pytest.raises(FctlError, match=re.escape(str(next(iter(wrong.values()))))) as error:
+            fctl.segment(scene, network, out, progress=False, **{"device": "cpu", **wrong})
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
 def test_windows_may_be_anything_of_four_whole_numbers(image: fctl.Image, segmented: fctl.Map) -> None:
     window = (10, 20, 40, 90)
     for same in (list(window), np.array(window), tuple(map(float, window)), np.array(window, np.float32)):

@@ -222,7 +222,9 @@ def test_only_a_terminal_gets_a_bar(segmented_by_tiny: Path, tmp_path: Path) -> 
     os.close(ours)
 
 
-@pytest.mark.parametrize("wrong", [("--device", "abacus"), ("--scheduler", "tcp://127.0.0.1:1")])
+@pytest.mark.parametrize(
+    "wrong", [("--device", "abacus"), ("--device", "cuda:99"), ("--scheduler", "tcp://127.0.0.1:1")]
+)
 def test_a_run_that_cannot_start_leaves_nothing_and_takes_nothing_away(
     fctl: Fctl, segmented_by_tiny: Path, tiny_checkpoint: Path, tmp_path: Path, wrong: tuple[str, str]
 ) -> None:

@@ -243,6 +243,10 @@ def test_against_a_ground_truth(store: Segmentation) -> None:
     accuracy = (true == LABELS - np.uint8(1))[:80].mean()
     assert f"Compared with truth.png on 9,600 px: accuracy {100 * accuracy:.2f} %" in said.sentences[0]
     assert next(row for row in said.rows if row[0] == "red")[1] == "50.00 %"
+    assert "mixed up" not in " ".join(said.sentences)
+    moved = (LABELS % np.uint8(3)).astype(np.uint8)
+    said = section(make_report(store, ground_truth=Truth(moved), ground_truth_name="truth.png"), "Accuracy")
+    assert "Of truth.png: the classes of the ground truth seem to be mixed up" in said.sentences[-1]
 
 
 def test_without_image_and_georeference(

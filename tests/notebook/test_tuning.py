@@ -90,6 +90,8 @@ def test_a_network_learns_is_compared_and_kept(viewed: ViewedMap) -> None:
     candidate = page.tuning.candidate
     assert candidate is not None
     assert candidate.better == facts["better"]
+    assert candidate.notes
+    assert facts["reasons"] == [*candidate.gate.reasons, *candidate.notes]
 
     page.tuning.compare(None)
     page.until(lambda: "changed" in page.facts[-1] and bool(page.results[-1].done().any()))

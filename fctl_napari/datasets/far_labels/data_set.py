@@ -13,7 +13,7 @@ from fctl_napari.datasets.far_labels.scenes import CLASSES, draw_scene
 from fctl_napari.datasets.files import Part
 from fctl_napari.datasets.layouts import TABLE
 from fctl_napari.exceptions import ConfigError, OutputError
-from fctl_napari.files import output_error, write_json
+from fctl_napari.files import new_folder, output_error, write_json
 from fctl_napari.progress import Progress
 
 DISTANCES = (0.5, 16.0)
@@ -73,8 +73,10 @@ def make_far_labels(
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(f"{folder}: is not an empty folder; choose a new one.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        with (
+            new_folder(folder.parent),
+            tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary,
+        ):
             made = Path(temporary) / folder.name
             decisions, radius = {}, 0.0
             if progress is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.evaluation.metrics import confusion_matrix
+from fctl_napari.evaluation.unclear_classes import hints_on
 from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.judging.evidence import ClassProbability
 from fctl_napari.finetuning.judging.gate import Count, Figures
@@ -23,6 +24,12 @@ from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.windows import Window
 
 Labels = Callable[[Tile], NDArray[np.uint8]]
+
+SAVE_VALUES = "if a value there stands for it (255 is no class), save the mask with the class indices of the checkpoint"
+"""What to do about a value of a ground truth that may stand for a class."""
+
+SAVE_ORDER = "check its values, and save the mask with the class indices of the checkpoint"
+"""What to do about classes of a ground truth that seem to be mixed up."""
 
 
 def ground_truth_of(path: str, image: Pyramid, table: ClassTable) -> LabelSource | MappedGroundTruth:
@@ -73,6 +80,11 @@ class Measure:
         Side of the tile, px.
     side_by_side : SideBySide
         Threads that compute.
+
+    Attributes
+    ----------
+    hints : list of str
+        What seems to be wrong with the classes of the ground truth, by the last network that was measured on it.
     """
 
     def __init__(
@@ -89,6 +101,7 @@ class Measure:
         self._table = table
         self._names = table.names
         self._ground_truth = ground_truth
+        self.hints: list[str] = []
         self._ground_truth_tiles = (
             spread_tiles(sets.images[0].shape, tile_size, ground_truth_tiles) if ground_truth is not None else {}
         )
@@ -144,7 +157,23 @@ class Measure:
         counts["training"] = yield from self._count(sets.check_training, labels, self._training_ground_truth, network)
         if whole:
             counts["truth"] = yield from self._count(self._ground_truth_tiles, labels, self._scene_ground_truth)
+            self.hints = self._hints_by(counts["truth"])
         return {part: count.figures(self._names) for part, count in counts.items() if count.tiles}
+
+    def _hints_by(self, count: Count) -> list[str]:
+        """Return what seems to be wrong with the classes of the ground truth, as ``fctl evaluate`` does."""
+        if self._ground_truth is None:
+            return []
+        compared = sum((y1 - y0) * (x1 - x0) for y0, x0, y1, x1 in self._ground_truth_tiles.values())
+        hints = hints_on(
+            self._ground_truth,
+            count.matrix,
+            self._names,
+            predicted=self._names,
+            dropped=compared - int(count.matrix.sum()),
+            advice=(SAVE_VALUES, SAVE_ORDER),
+        )
+        return [f"{self._ground_truth.path}: {hint}." for hint in hints]
 
     def _held_out(self, network: TileNetwork, parent: bool) -> Generator[None, None, Count]:
         """Count pixels of the held-out corrections, and sum up the probability of what is painted."""

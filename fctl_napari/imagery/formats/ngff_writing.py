@@ -18,7 +18,7 @@ import zarr
 from zarr.core import sync as zarr_sync
 
 from fctl_napari.exceptions import OutputError
-from fctl_napari.files import output_error
+from fctl_napari.files import missing_folders, output_error, remove_empty
 from fctl_napari.imagery.formats.ngff import FILE_SUFFIXES, is_zarr, ome_attributes
 from fctl_napari.imagery.halving import NAPARI_COARSEST, halved_shape
 
@@ -192,6 +192,7 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path}: exists already; choose another name, or delete it first.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    made = missing_folders(path.parent)
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,6 +204,7 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
             return zarr.open_group(path, mode="r+", use_consolidated=False)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        remove_empty(made)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from fctl_napari.evaluation.error_types import (
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
+from fctl_napari.evaluation.unclear_classes import hints_on
 from fctl_napari.exceptions import FctlError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
@@ -54,6 +55,9 @@ MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is 
 
 ERRORS, UNCERTAIN, DIFFERENCES = "Errors", "Doubts", "Differences"
 """Kinds of listed regions."""
+
+STATE_CLASSES = "if that is wrong, state what each value is under Classes…"
+"""What to do about a ground truth whose values seem to be other classes."""
 
 WHO_COLORS: tuple[tuple[str, Color], ...] = (
     ("this one is right", (0, 158, 115)),
@@ -237,6 +241,32 @@ class Comparison:
         elif match.missing:
             said.append(f"The ground truth's {', '.join(match.missing)}: no class of the network, so ignored.")
         return " ".join([*said, self.of_another]).strip()
+
+    def hints(self, evaluation: Evaluation | None) -> list[str]:
+        """Return what seems to be wrong with the classes of the ground truth, by figures against it.
+
+        Parameters
+        ----------
+        evaluation : Evaluation or None
+            The figures. None if there are none.
+
+        Returns
+        -------
+        list of str
+            Sentences; empty where nothing seems to be wrong.
+        """
+        if self.ground_truth is None or evaluation is None:
+            return []
+        proposed = self.ground_truth.mapping.values == self.proposed().values
+        hints = hints_on(
+            self.source if proposed and self.source is not None else self.ground_truth,
+            evaluation.confusion,
+            evaluation.names,
+            predicted=self.segmentation.predicted_classes.names,
+            dropped=evaluation.unscored,
+            advice=(STATE_CLASSES, STATE_CLASSES),
+        )
+        return [f"{hint[0].upper()}{hint[1:]}" for hint in hints]
 
     def marks_path(self, kind: str) -> Path:
         """Return the path of the marks of listed regions.

@@ -481,13 +481,13 @@ class ErrorWidget(DockedWidget):
             def done(result: tuple[Evaluation | None, Agreement | None, str]) -> None:
                 page = self.form.figures
                 page.clear()
-                evaluation, agreement, trained = result
+                evaluation, agreement, said = result
                 if evaluation is not None:
                     covered = area_words(evaluation.scores.pixels, comparison.georeference, evaluation.region)
                     page.show_evaluation(evaluation, title, get_theme(self._viewer.theme).text.as_hex(), covered)
                 if agreement is not None and second is not None:
                     page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
-                self.form.say(trained)
+                self.form.say(said)
 
             def work(progress: Progress) -> Any:
                 import fctl_napari.figures.evaluation  # noqa: F401 - matplotlib, not on the window's thread
@@ -495,7 +495,8 @@ class ErrorWidget(DockedWidget):
                 figures = compute_figures(comparison, region, progress)
                 found = domain_of_result(comparison.segmentation, None, region)
                 part = "this image" if region is None else "this region"
-                return *figures, "" if found.trained is None else found.trained.words(found.name, part)
+                said = [] if found.trained is None else [found.trained.words(found.name, part)]
+                return *figures, " ".join([*said, *comparison.hints(figures[0])])
 
             self._begin(work, done, "Computing figures…")
 

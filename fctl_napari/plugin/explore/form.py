@@ -20,7 +20,8 @@ from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, s
 from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.common.scale_bars import ScaleBars
 from fctl_napari.plugin.explore.legend import TIP, ProbabilityBars
-from fctl_napari.plugin.explore.maps import (
+from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.explanation_maps import (
     ATTENTION,
     CONTEXT_COLORS,
     MEANING,
@@ -37,7 +38,6 @@ from fctl_napari.plugin.explore.maps import (
     lacks,
     views_of,
 )
-from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 

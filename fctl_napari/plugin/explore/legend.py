@@ -13,8 +13,8 @@ from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtWidgets import QWidget
 
 from fctl_napari.plugin.common.scale_bars import BAR_PX, GAP_PX, LEFT, RIGHT, Rows, Scale, gradient
-from fctl_napari.plugin.explore.colors import STEPS, scale
-from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, Map
+from fctl_napari.plugin.layers.explanation_colors import STEPS, scale
+from fctl_napari.plugin.layers.explanation_maps import CONTEXT_COLORS, Map
 
 if TYPE_CHECKING:
     from fctl_napari.model.classes import ClassInfo

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.common.progress_text import describe
-from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
+from fctl_napari.plugin.layers.explanation_maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS
 from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing

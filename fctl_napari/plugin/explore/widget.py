@@ -18,9 +18,10 @@ from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.explore.feed import ExplainFeed
 from fctl_napari.plugin.explore.form import ExploreForm
-from fctl_napari.plugin.explore.layers import ExplanationLayers
 from fctl_napari.plugin.explore.legend import map_scales
-from fctl_napari.plugin.explore.maps import (
+from fctl_napari.plugin.explore.region_maps import RegionMaps
+from fctl_napari.plugin.layers.explanation_layers import ExplanationLayers
+from fctl_napari.plugin.layers.explanation_maps import (
     ATTENTION,
     KINDS,
     RECEIVED,
@@ -32,7 +33,6 @@ from fctl_napari.plugin.explore.maps import (
     items,
     summary,
 )
-from fctl_napari.plugin.explore.region_maps import RegionMaps
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source

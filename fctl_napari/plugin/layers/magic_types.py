@@ -20,6 +20,7 @@ from napari.layers import Image as ImageLayer
 from napari.utils._magicgui import find_viewer_ancestor
 
 from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpoint
+from fctl_napari.api.explaining import Explanation
 from fctl_napari.api.ground_truths import GroundTruthLike
 from fctl_napari.api.image import Image
 from fctl_napari.api.maps import Map
@@ -34,7 +35,7 @@ from fctl_napari.plugin.common.notify import show_causes
 from fctl_napari.plugin.layers.array_image import array_image
 from fctl_napari.plugin.layers.choosers import keep_narrow
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
-from fctl_napari.plugin.layers.magic_results import show_figures, show_map
+from fctl_napari.plugin.layers.magic_results import show_explanation, show_figures, show_map
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.windows import IntWindow, Window, require_window
 
@@ -211,6 +212,12 @@ class ImageEdit(KnownOrFile):
 
     tip = "The image."
 
+    @property
+    def layer(self) -> ImageLayer | None:
+        """Layer that is chosen, or None."""
+        choice = self._box.value
+        return choice if isinstance(choice, ImageLayer) else None
+
     def known(self) -> Iterable[Choice]:
         """Return the image layers of the viewer.
 
@@ -377,4 +384,5 @@ _register(Window | IntWindow, RegionEdit)
 _register(Shown, CheckBox)
 for _measured in (Figures, Errors):
     register_type(_measured, return_callback=show_figures)
+register_type(Explanation, return_callback=show_explanation)
 show_causes()

@@ -14,6 +14,23 @@ SLOWER = ("vgg16",)
 """Encoders that torch runs faster: it leaves out the border of VGG16 that no image reaches."""
 
 
+def check_engine_name(engine: str) -> None:
+    """Refuse what is no name of an engine.
+
+    Parameters
+    ----------
+    engine : str
+        Name of an engine.
+
+    Raises
+    ------
+    ConfigError
+        It is none of those that ``resolve_engine`` takes.
+    """
+    if engine not in ("auto", "torch", "openvino"):
+        raise ConfigError(f"there is no engine {engine!r}; use auto, torch or openvino.")
+
+
 def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineName:
     """Resolve the name of an engine.
 
@@ -36,8 +53,7 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
     ConfigError
         There is no such engine, or it is not installed, or does not run on the device.
     """
-    if engine not in ("auto", "torch", "openvino"):
-        raise ConfigError(f"there is no engine {engine!r}; use auto, torch or openvino.")
+    check_engine_name(engine)
     installed = importlib.util.find_spec("openvino") is not None
     if engine == "openvino":
         if not installed:

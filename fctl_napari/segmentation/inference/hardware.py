@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -68,6 +69,7 @@ def resolve_device(device: str) -> torch.device:
     """
     import torch
 
+    check_device_name(device)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -78,6 +80,40 @@ def resolve_device(device: str) -> torch.device:
     if (found.index or 0) >= available:
         raise ConfigError(f"device {device!r} is not available here; use auto or cpu.")
     return found
+
+
+def check_device_name(device: str) -> None:
+    """Refuse what is no name of a device, here or anywhere.
+
+    Parameters
+    ----------
+    device : str
+        Name of a device.
+
+    Raises
+    ------
+    ConfigError
+        It is none of those that ``resolve_device`` takes.
+    """
+    if not re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", device):
+        raise ConfigError(f"there is no device {device!r}; use auto, cpu or cuda.")
+
+
+def check_precision_name(precision: str) -> None:
+    """Refuse what is no name of a precision.
+
+    Parameters
+    ----------
+    precision : str
+        Name of a precision.
+
+    Raises
+    ------
+    ConfigError
+        It is none of those that ``resolve_precision`` takes.
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ConfigError(f"there is no precision {precision!r}; use auto, fp32 or bf16.")
 
 
 def resolve_precision(precision: str, device_type: str) -> Precision:
@@ -100,12 +136,11 @@ def resolve_precision(precision: str, device_type: str) -> Precision:
     ConfigError
         There is no such precision.
     """
+    check_precision_name(precision)
     if precision == "fp32":
         return "fp32"
     if precision == "bf16":
         return "bf16"
-    if precision != "auto":
-        raise ConfigError(f"there is no precision {precision!r}; use auto, fp32 or bf16.")
     return "bf16" if _computes_bf16(device_type) else "fp32"
 
 

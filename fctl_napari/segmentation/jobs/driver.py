@@ -19,7 +19,7 @@ from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.segmentation.tiling.live_plan import LivePlan
-from fctl_napari.segmentation.tiling.merge import drop_logits
+from fctl_napari.segmentation.tiling.merge import drop_logits, saved_tiles
 from fctl_napari.segmentation.tiling.plan import Plan, Task
 from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, RunProgress, State
 from fctl_napari.windows import IntWindow
@@ -171,6 +171,13 @@ class Driver:
             empty=self._empty,
             **fields,
         )
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """True if nothing of the segmentation is made, and no worker is at it any more."""
+        store = self._store
+        some = store.done().any() or store.inherited().any() or saved_tiles(store.scratch)
+        return not some and not self._under_way
 
     def run(self) -> None:
         """Carry out the whole plan.

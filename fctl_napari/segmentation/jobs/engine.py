@@ -40,13 +40,13 @@ from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplan
 from fctl_napari.segmentation.jobs.loaded_networks import Network, warm
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE
 from fctl_napari.segmentation.jobs.refining import check_refined
-from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_merge
+from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_request
 from fctl_napari.segmentation.jobs.stateful_job import Make, StagedEvent, StagedRun
 from fctl_napari.segmentation.jobs.worker import Job, guarded
 from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE
-from fctl_napari.segmentation.store.store_lock import OpenedStore, lock_store, open_or_create, open_parent
+from fctl_napari.segmentation.store.store_lock import OpenedStore, lock_store, open_or_create, open_parent, remove_store
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
 from fctl_napari.segmentation.tiling.cells_in_view import cells_slices
 from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
@@ -97,6 +97,7 @@ class Run:
         self._on_progress = on_progress
         self._latest = RunProgress("starting")
         self._opened: OpenedStore | None = None
+        self._driver: Driver | None = None
         self._begun = False  # the first tile may be under way
         self._source = ""
         self._copy: ArrayCopy | None = None
@@ -162,7 +163,7 @@ class Run:
         """Carry out the run, for the whole life of its thread."""
         with contextlib.ExitStack() as leaving:
             try:
-                driver = self._begin(leaving)
+                driver = self._driver = self._begin(leaving)
                 self._report(driver.progress("starting"))
                 driver.run()
                 if self._copy is not None and self._copy.read:
@@ -185,9 +186,15 @@ class Run:
 
     def _make_way(self, *, failed: bool) -> None:
         """Leave what was there before, if the run ended before its first tile: it failed, or had begun afresh."""
-        if self._opened is not None and not self._begun and (failed or self._opened.replaced is not None):
-            with contextlib.suppress(FctlError):  # the reason why the run ended is the one to report
-                self._opened.take_back()
+        opened = self._opened
+        if opened is None:
+            return
+        with contextlib.suppress(FctlError):  # the reason why the run ended is the one to report
+            if not self._begun and (failed or opened.replaced is not None):
+                opened.take_back()
+                self._opened = None
+            elif failed and opened.made and self._driver is not None and self._driver.came_to_nothing:
+                remove_store(opened.store.path)
                 self._opened = None
 
     def _check_image(self) -> None:
@@ -219,7 +226,7 @@ class Run:
     def _begin(self, leaving: contextlib.ExitStack) -> Driver:
         """Check the request, and open or create the store."""
         request = self._request
-        check_merge(request)
+        check_request(request)
         checkpoint = resolve_checkpoint(request.checkpoint).absolute()
         card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
         require_classes(request.checkpoint, card)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.band_names import Bands
+from fctl_napari.segmentation.inference.engines import check_engine_name
+from fctl_napari.segmentation.inference.hardware import check_device_name, check_precision_name
+from fctl_napari.segmentation.inference.tile_predictor import check_batch
 from fctl_napari.segmentation.jobs.parameters import (
     BANDS,
     BATCH,
@@ -103,8 +106,10 @@ class SegmentationRequest:
     live: bool = False
 
 
-def check_merge(request: SegmentationRequest) -> None:
-    """Check that the settings of a request go with its merge.
+def check_request(request: SegmentationRequest) -> None:
+    """Check the settings of a request, as far as they can be without the image, the network and the device.
+
+    A map that is complete needs no device, but the same call is refused whether it is complete or not.
 
     Parameters
     ----------
@@ -114,8 +119,13 @@ def check_merge(request: SegmentationRequest) -> None:
     Raises
     ------
     ConfigError
-        They do not.
+        There is no such device, precision, engine or merge, the batch is not positive, or the settings do not go with
+        the merge.
     """
+    check_device_name(request.device)
+    check_precision_name(request.precision)
+    check_engine_name(request.engine)
+    check_batch(request.batch)
     if request.merge not in ("crop", "average", "released"):
         raise ConfigError(f"there is no merge {request.merge!r}; use crop, average or released.")
     if request.augment and request.merge != "released":

@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 
 from fctl_napari.exceptions import InputError, OutputError
-from fctl_napari.files import output_error, remove_folder, set_aside
+from fctl_napari.files import missing_folders, output_error, remove_empty, remove_folder, set_aside
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -222,8 +222,8 @@ def _same(name: str, stored: Any, wanted: Any, image: Pyramid) -> bool:
     return own is not None and list(own) == list(stored or wanted)
 
 
-def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLock:
-    """Take the lock of a store, so that one run at a time writes it.
+class StoreLock:
+    """Lock of a store, by which one run at a time writes it.
 
     The system drops the lock when the process dies.
 
@@ -234,9 +234,52 @@ def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLoc
     timeout : float or None, optional
         Time to wait for a run that is just releasing the store, s; by default ``LOCK_TIMEOUT``.
 
+    Raises
+    ------
+    OutputError
+        Another run holds it, or the folder is not writable.
+    """
+
+    def __init__(self, path: Path, timeout: float | None = None) -> None:
+        self._path = path
+        self._file = path.with_name(f".{path.name}.lock")
+        self._made = missing_folders(path.parent)
+        self._lock = filelock.FileLock(self._file, thread_local=False)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=LOCK_TIMEOUT if timeout is None else timeout)
+        except filelock.Timeout:
+            raise OutputError(f"{path}: is in use by another run; wait for it, or choose another name.") from None
+        except OSError as error:
+            remove_empty(self._made)
+            raise output_error(path, error) from error
+
+    def release(self) -> None:
+        """Release the lock. Where there is no store in the end, nothing is left of the lock and of its folders."""
+        if not self._lock.is_locked:
+            return
+        nothing = not self._path.exists()
+        if nothing:
+            with suppress(OSError):  # Windows deletes it with the release
+                self._file.unlink()  # while it is held: whoever waits for it looks for the file again
+        self._lock.release()
+        if nothing:
+            remove_empty(self._made)
+
+
+def lock_store(path: Path, timeout: float | None = None) -> StoreLock:
+    """Take the lock of a store, so that one run at a time writes it.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store.
+    timeout : float or None, optional
+        Time to wait for a run that is just releasing the store, s; by default ``LOCK_TIMEOUT``.
+
     Returns
     -------
-    filelock.BaseFileLock
+    StoreLock
         The lock, acquired.
 
     Raises
@@ -244,15 +287,7 @@ def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLoc
     OutputError
         Another run holds it, or the folder is not writable.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
-        lock.acquire(timeout=LOCK_TIMEOUT if timeout is None else timeout)
-    except filelock.Timeout:
-        raise OutputError(f"{path}: is in use by another run; wait for it, or choose another name.") from None
-    except OSError as error:
-        raise output_error(path, error) from error
-    return lock
+    return StoreLock(path, timeout)
 
 
 def _facts(path: Path) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox
 
-from fctl_napari.plugin.explore.layers import MARKER, OUTLINES
 from fctl_napari.plugin.explore.widget import ExploreWidget
+from fctl_napari.plugin.layers.explanation_layers import MARKER, OUTLINES
 from fctl_napari.plugin.layers.image_source import EXPLORE
 
 OpenExplore = Callable[..., tuple[napari.Viewer, ExploreWidget]]

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.presets import preset
-from fctl_napari.plugin.explore.colors import scale
-from fctl_napari.plugin.explore.maps import (
+from fctl_napari.plugin.layers.explanation_colors import scale
+from fctl_napari.plugin.layers.explanation_maps import (
     ATTENTION,
     CONTEXT_COLORS,
     ENHANCEMENT,

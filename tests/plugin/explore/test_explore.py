@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QSpinBox
 
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.dock.dock import open_tab
-from fctl_napari.plugin.explore.layers import MARKER, OUTLINES
+from fctl_napari.plugin.layers.explanation_layers import MARKER, OUTLINES
 from fctl_napari.plugin.layers.image_source import EXPLORE
 from fctl_napari.plugin.layers.transforms import placed_over, to_pixels
 

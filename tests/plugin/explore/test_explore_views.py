@@ -13,7 +13,8 @@ import pytest
 from helpers_explore import NAMES, OpenExplore, choose, covers, layer, shown
 from helpers_window import errors, level
 
-from fctl_napari.plugin.explore.maps import (
+from fctl_napari.plugin.explore.widget import ExploreWidget
+from fctl_napari.plugin.layers.explanation_maps import (
     ALL,
     ATTENTION,
     CHANGES,
@@ -28,7 +29,6 @@ from fctl_napari.plugin.explore.maps import (
     WHAT_IF,
     WINNER,
 )
-from fctl_napari.plugin.explore.widget import ExploreWidget
 from fctl_napari.plugin.layers.map_layers import MAP_KEY
 from fctl_napari.plugin.layers.roi import WHOLE
 from fctl_napari.plugin.layers.viewport import view_region

@@ -89,6 +89,35 @@ def test_fields_take_large_numbers(qapp: object) -> None:
     )
 
 
+def test_a_cleared_field_is_left_out_or_named(qapp: object, rgb_png: Path) -> None:
+    export, evaluate, explain = magicgui(fctl.export), magicgui(fctl.evaluate), magicgui(fctl.explain)
+    for field, left_out in (
+        (export.min_area, 0),
+        (export.simplify, None),
+        (evaluate.boundary_px, None),
+        (explain.without, ()),
+        (explain.channel, None),
+    ):
+        field.value = 7
+        assert field.value == 7
+        for text in ("", "  "):
+            field.native.setText(text)
+            assert field.value == left_out
+    explain.image.value = str(rgb_png)
+    for text, said in (("", "explain: pixel cannot be ''; give tuple of 2 float."), ("(7,", "pixel cannot be '(7,'")):
+        explain.pixel.native.setText(text)
+        with pytest.raises(InputError, match=re.escape(said)):
+            explain()
+    sample = magicgui(fctl.sample)
+    for folder in ("a", " "):
+        sample.folder.line_edit.value = folder
+        assert sample.folder.value == (Path("a") if folder == "a" else "")
+    with pytest.raises(InputError, match="sample: folder cannot be ''; give Path or str"):
+        sample()
+    explain.without.native.setText("gpe")  # a name needs no quotation marks
+    assert explain.without.value == "gpe"
+
+
 def test_functions_of_others_take_our_classes(qapp: object, tiny_checkpoint: Path, rgb_png: Path) -> None:
     def take(image: Any, network: Any, classes: Any, region: Any) -> None: ...
 

@@ -13,8 +13,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.plugin.common.class_display import displayed
-from fctl_napari.plugin.explore.colors import colormap
-from fctl_napari.plugin.explore.maps import (
+from fctl_napari.plugin.layers.explanation_colors import colormap
+from fctl_napari.plugin.layers.explanation_maps import (
     CHANGES,
     CONTEXT_COLORS,
     MASK,
