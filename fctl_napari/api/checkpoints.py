@@ -73,11 +73,13 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         """Return name, classes and file in a line."""
-        return f"<Checkpoint {self.name}: {', '.join(self.classes.names)}; {self.path}>"
+        classes = "no classes yet" if self.card.pretrained else ", ".join(self.classes.names)
+        return f"<Checkpoint {self.name}: {classes}; {self.path}>"
 
     def _repr_html_(self) -> str:
         """Return the card for a notebook."""
-        return html.block(self.name, html.facts(self._facts()), html.legend((info, "") for info in self.classes.scored))
+        shown = () if self.card.pretrained else self.classes.scored
+        return html.block(self.name, html.facts(self._facts()), html.legend((info, "") for info in shown))
 
 
 CheckpointLike = Checkpoint | Path | str

@@ -105,7 +105,7 @@ def card_facts(card: Card) -> dict[str, str]:
     facts = {
         "checkpoint": card.name,
         "about": card.description,
-        "classes": ", ".join(card.classes.names),
+        "classes": "none yet" if card.pretrained else ", ".join(card.classes.names),
         "network": card.config.title,
         "tile": f"{card.config.tile_size} px",
         "contexts": contexts or "none",

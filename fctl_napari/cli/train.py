@@ -73,14 +73,17 @@ def pretrain(
 
     It learns to fill in hidden patches of a tile from the rest and from its contexts.
     """
-    from fctl_napari.imagery.formats.remote import is_url
+    from fctl_napari.cli.output import err
+    from fctl_napari.datasets.image_list import list_images
     from fctl_napari.training.config import load_train_config
     from fctl_napari.training.recipes import parse_overrides
 
+    found = list_images(images)
+    err.print(f"{found.words()}.", highlight=False, soft_wrap=True)
     name = f"{load_train_config(config).name}-pretrained"
     shown = {"value_range": value_range, "bands": stated_bands(bands, band_names)}
     scenes = {
-        "images": [one if is_url(one) else str(Path(one).absolute()) for one in images],
+        "images": list(found.images),
         **{key: list(values) for key, values in shown.items() if values is not None},
     }
     given = {"name": name, "data": scenes, "stages": [], "keep": "last", "validate_every": 0}

@@ -156,7 +156,7 @@ def list_images(locations: Sequence[str]) -> ImageList:
         rest = result.words().partition("; ")[2]
         raise InputError(
             f"{', '.join(locations[:3])}: holds no image{f' ({rest})' if rest else ''}; check the path, or name a file "
-            "alone to segment it whatever it is."
+            "alone to take it whatever it is."
         )
     return result
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.model_card import METADATA_KEY, read_card
+from fctl_napari.model.model_card import METADATA_KEY, read_card, require_classes
 from fctl_napari.model.network import Network
 
 
@@ -88,7 +88,7 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     Raises
     ------
     CheckpointError
-        The checkpoint is missing or damaged.
+        The checkpoint is missing or damaged, or has no classes yet.
     ConfigError
         The packages for it are not installed, or the network refines masks.
     OutputError
@@ -107,7 +107,8 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
         ) from None
     if out.exists() and not _is_export(out):
         raise OutputError(f"{out}: exists and is not an earlier export; choose another name.")
-    model, _ = load_checkpoint(checkpoint)
+    model, card = load_checkpoint(checkpoint)
+    require_classes(checkpoint, card)
     if model.config.refines:
         raise ConfigError(f"{checkpoint}: refines masks, and only networks that segment images are exported to ONNX.")
     if model.gathers:

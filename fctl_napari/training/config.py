@@ -323,6 +323,8 @@ class TrainConfig(_Settings):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
+        if self.data.images and self.keep == "best":
+            raise ValueError("keep = 'best' needs validation regions, which images without ground truth do not have")
         known: list[str] = []
         for stage in self.stages:
             for earlier in (stage.init_from, *stage.contexts_from.values()):
@@ -368,16 +370,16 @@ class TrainConfig(_Settings):
                 f"data.bands: the network finds its bands ({', '.join(network.band_names)}) by their names; leave it "
                 "out, or name the images' bands with --band-names (in Python: in data.bands)."
             )
+        if self.data.images and (network.refines or network.inference == "global" or network.architecture == "glnet"):
+            raise ConfigError(
+                "data.images: a network that refines masks or looks at the whole image cannot be pretrained, as it "
+                "would see what is hidden from a tile; choose one that classifies tiles."
+            )
         if network.refines != bool(self.data.masks):
             raise ConfigError(
                 "data.masks: a refiner needs masks to learn from; set 'roughened' or a folder of segmentations."
                 if network.refines
                 else "data.masks: only a refiner is fed with masks; leave it out."
-            )
-        if self.data.images and (network.inference == "global" or network.architecture == "glnet"):
-            raise ConfigError(
-                "data.images: a network that looks at the whole image sees what is hidden from a tile, so it cannot be "
-                "pretrained; choose one that classifies tiles."
             )
         return network
 

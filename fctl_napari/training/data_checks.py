@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fctl_napari.datasets.split import some
+from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.training.data import Scene, TileSampler, pieces_of
 
@@ -34,20 +35,29 @@ def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
     sampler : TileSampler
         Sampler of the training tiles.
     names : sequence of str
-        Names of the classes, in order.
+        Names of the classes, in order; empty for images without ground truth.
 
     Returns
     -------
     list of str
-        One sentence on classes without pixels, one on scenes without any class, where there are such, and one on a
-        color transfer without a second scene.
+        One sentence on classes without pixels, one on scenes without any class or data, where there are such, and one
+        on a color transfer without a second scene.
+
+    Raises
+    ------
+    InputError
+        Nothing at all can be learned.
     """
     said = []
-    missing = [name for name, share in zip(names, sampler.class_shares(), strict=True) if not share]
+    shares = sampler.class_shares()
+    lacks = "has a class" if names else "holds data"
+    if not shares.any():
+        raise InputError(f"no training px of {some(sampler.unlabelled)} {lacks}, so there is nothing to learn from.")
+    missing = [name for name, share in zip(names, shares, strict=bool(names)) if not share]
     if missing:
         said.append(f"no training px is {', '.join(missing)}: the network cannot learn it from these data.")
     if sampler.unlabelled:
-        said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learned there.")
+        said.append(f"no px of {some(sampler.unlabelled)} {lacks}: nothing is learned there.")
     if sampler.augment.color_transfer and len({scene for scene, _ in sampler.regions}) == 1:
         said.append("there is one training scene: augment.color_transfer finds no colors of others and does nothing.")
     return said

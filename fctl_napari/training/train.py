@@ -12,6 +12,7 @@ from fctl_napari.training.distributed import joined
 from fctl_napari.training.run_state import is_finished
 from fctl_napari.training.stages import stages_of
 from fctl_napari.training.trainer import Trainer
+from fctl_napari.training.unlabelled import listed_images
 
 
 def train(
@@ -60,6 +61,9 @@ def train(
     OutputError
         A folder, a state or a checkpoint cannot be written.
     """
+    if config.data.images:  # listed once, so that a run goes on with the images that it began with
+        images = listed_images(config.data.images, data_folder)
+        config = config.model_copy(update={"data": config.data.model_copy(update={"images": images})})
     with joined(device) as group:
         for stage in stages_of(config, out):
             done = group.first and is_finished(stage.out, stage.config)

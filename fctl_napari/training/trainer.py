@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 import warnings
@@ -53,6 +54,9 @@ PART_SEEDS = 1_000_000_007
 """Distance between the dropout seeds of a step's forward passes."""
 MERGES: tuple[Literal["crop"], Literal["released"]] = ("crop", "released")
 """Merges with which the trained network is measured: the default, and that of the paper."""
+
+PRETRAINED = "Pretrained on images without ground truth: it fills in hidden px, and has no classes yet."
+"""Beginning of the description of such a network."""
 
 _NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
 """Settings left out of the model card: the classes, which it has anyway, and what does not change the weights."""
@@ -179,7 +183,7 @@ class Trainer:
         seen = learned_view(network)
         self.sampler = TileSampler(self.scenes, seen, config.augment, config.balanced_tiles, config.seed)
         self._tones = SceneTones(self.scenes, seen)
-        for warning in [] if config.data.images else unlearnable(self.sampler, self.table.names):
+        for warning in unlearnable(self.sampler, () if config.data.images else self.table.names):
             warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
         self.optimizer = make_optimizer(self.model, config, self.auxiliary)
@@ -254,7 +258,7 @@ class Trainer:
         Raises
         ------
         ConfigError
-            TensorBoard is asked for but not installed.
+            TensorBoard is asked for but not installed, or the training diverges.
         InputError
             An image or its ground truth is damaged.
         OutputError
@@ -273,6 +277,11 @@ class Trainer:
                     started = time.perf_counter()
                     loss = self._train_step(batches)
                     self.step += 1
+                    if not math.isfinite(loss):
+                        raise ConfigError(
+                            f"the loss of step {self.step} is {loss}: the training diverged; lower learning_rate"
+                            f"{', or use precision = fp32' if self.bf16 else ''}."
+                        )
                     self.seconds += time.perf_counter() - started
                     self._log({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
                     if progress is not None:
@@ -387,7 +396,9 @@ class Trainer:
         self._log({"step": self.step, "figures": figures})
         card = Card(
             name=self.config.name,
-            description=self.config.description,
+            description=" ".join(
+                filter(None, (PRETRAINED if self.config.data.images else "", self.config.description))
+            ),
             config=self.model.config,
             classes=self.table,
             provenance=self._provenance(),

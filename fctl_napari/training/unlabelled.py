@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fctl_napari.datasets.data_pixels import DataPixels
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.image_list import list_images
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassTable, numbered_classes
 from fctl_napari.model.config import RGB
 from fctl_napari.training.config import DataSettings
@@ -35,12 +38,41 @@ def open_images(settings: DataSettings, folder: Path | str = ".") -> list[Scene]
     InputError
         There are no images, or one of them cannot be opened.
     """
-    shelf = Shelf()
+    images = listed_images(settings.images, folder)
+    shelf, shown = Shelf(), (settings.value_range, settings.bands)
+    here = [str(Path(image).parent) for image in images if not is_url(image)]
+    root = os.path.commonpath(here) if here else ""
     scenes = []
-    for image in list_images([one if is_url(one) else str(Path(folder) / one) for one in settings.images]).images:
-        pyramid = shelf.image(Path(image), settings.value_range, settings.bands)
-        scenes.append(Scene(image, pyramid, DataPixels(pyramid), ((0, 0, *pyramid.shape),), (), ()))
+    for image in images:
+        if is_url(image):
+            name, pyramid = Path(urlsplit(image).path).name, open_image(image, value_range=shown[0], bands=shown[1])
+        else:
+            name, pyramid = Path(image).relative_to(root).as_posix(), shelf.image(Path(image), *shown)
+        scenes.append(Scene(name, pyramid, DataPixels(pyramid), ((0, 0, *pyramid.shape),), (), ()))
     return scenes
+
+
+def listed_images(images: Sequence[str], folder: Path | str = ".") -> tuple[str, ...]:
+    """List the images that files, folders and globs stand for.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Files, addresses, folders and globs.
+    folder : Path or str, optional
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    tuple of str
+        Absolute paths and addresses.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    return list_images([one if is_url(one) else str((Path(folder) / one).absolute()) for one in images]).images
 
 
 def table_of_bands(names: Sequence[str]) -> ClassTable:

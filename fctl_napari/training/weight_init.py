@@ -155,6 +155,8 @@ def _start_from(model: Network, path: Path | str, names: Sequence[str] | None) -
     """Start from a checkpoint, and return the sentence on its classes and the names of the arrays that it gave."""
     taken, match = _fitting(model, path, names)
     model.load_state_dict(taken, strict=False)
+    if read_card(path).pretrained:
+        return f"{Path(path).stem}: was pretrained without classes, so all of them start anew.", set(taken)
     said = f"{Path(path).stem}: {_describe(match)}."
     if not match.same:
         warnings.warn(said, stacklevel=3)
@@ -227,7 +229,7 @@ def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> t
     if names is None:
         count = model.config.classes
         names = theirs if count == len(theirs) else [f"class {k} of {count}" for k in range(count)]
-    match = match_names(names, theirs)
+    match = match_names(names, [f"the band {name}" for name in theirs] if card.pretrained else theirs)
     given = source.state_dict()
     own = model.state_dict()
     rows, other_rows = class_axes(model.config), class_axes(card.config)

@@ -1,6 +1,7 @@
 """Pretraining without labels: what is hidden, what is learned, and what such a network may be used for."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,13 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fctl_napari
-from fctl_napari.exceptions import CheckpointError, ConfigError
+from fctl_napari.exceptions import CheckpointError, ConfigError, InputError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.model_card import read_card
+from fctl_napari.model.onnx_export import export_onnx
 from fctl_napari.training.augment import Batch
 from fctl_napari.training.reconstruction import hide, reconstruction_loss
+from fctl_napari.training.train import train
 from fctl_napari.training.trainer import Trainer
 from fctl_napari.training.unlabelled import open_images
 
@@ -132,12 +135,18 @@ def test_a_network_without_classes_is_not_run(folder, tmp_path):
     with pytest.raises(CheckpointError, match="has no classes yet"):
         fctl_napari.explain(folder / "scene.png", (5, 5), path)
     assert not (tmp_path / "out.ome.zarr").exists()
+    with pytest.raises(CheckpointError, match="has no classes yet"):
+        export_onnx(path, tmp_path / "out.onnx")
+    known = fctl_napari.load_checkpoint(path)
+    assert "no classes yet" in repr(known)
+    assert "red" not in known._repr_html_()
+    assert read_card(path).description.startswith("Pretrained on images")
 
 
-@pytest.mark.parametrize("preset", ["glnet", "unet"])
+@pytest.mark.parametrize("preset", ["glnet", "unet", "refiner"])
 def test_networks_that_see_the_whole_image_are_refused(preset, folder, tmp_path):
     network = {"inference": "global"} if preset == "unet" else {}
-    with pytest.raises(ConfigError, match="sees what is hidden"):
+    with pytest.raises(ConfigError, match="cannot be pretrained"):
         Trainer(pretraining(preset=preset, network=network), tmp_path / "run", data_folder=folder)
 
 
@@ -150,6 +159,43 @@ def test_without_data_there_is_nothing_to_reconstruct(tmp_path):
     data = scene.ground_truth[0:80, 0:100]
     assert (data[:, :40] == IGNORE).all()
     assert (data[:, 40:] == 0).all()
+
+
+def test_a_run_goes_on_with_the_images_that_it_began_with(folder, tmp_path):
+    (folder / "images").mkdir()
+    (folder / "scene.png").rename(folder / "images" / "scene.png")
+    config = pretraining(steps=2, data={"images": ["images"]})
+    path = train(config, tmp_path / "run", data_folder=folder)
+    assert train(config, tmp_path / "run", data_folder=folder) == path
+    shutil.copy(folder / "images" / "scene.png", folder / "images" / "other.png")
+    with pytest.raises(ConfigError, match="other settings"):
+        train(config, tmp_path / "run", data_folder=folder)
+
+
+def test_images_of_one_name_in_two_folders_are_two(folder, tmp_path):
+    for name in "ab":
+        (folder / name).mkdir()
+        shutil.copy(folder / "scene.png", folder / name / "scene.png")
+    scenes = open_images(pretraining(data={"images": ["a", "b"]}).data, folder)
+    assert [scene.name for scene in scenes] == ["a/scene.png", "b/scene.png"]
+
+
+def test_an_image_at_an_address_is_read(folder, serve):
+    with serve(folder) as address:
+        (scene,) = open_images(pretraining(data={"images": [f"{address}/scene.png"]}).data)
+        assert scene.name == "scene.png"
+        assert scene.pyramid.shape == (160, 256)
+
+
+def test_images_without_any_data_are_refused(tmp_path):
+    Image.fromarray(np.zeros((80, 100, 4), np.uint8)).save(tmp_path / "scene.png")
+    with pytest.raises(InputError, match=r"no training px of scene\.png holds data"):
+        Trainer(pretraining(), tmp_path / "run", data_folder=tmp_path)
+
+
+def test_there_is_no_best_without_ground_truth():
+    with pytest.raises(ValueError, match="keep = 'best' needs validation regions"):
+        pretraining(keep="best")
 
 
 def test_settings_of_earlier_runs_are_dumped_as_before():

@@ -66,6 +66,13 @@ def test_a_killed_run_resumes_to_the_same_weights(folder, tmp_path):
         assert torch.equal(a, b), name
 
 
+def test_a_training_that_diverges_ends_in_a_sentence(folder, tmp_path):
+    config = make(measured=False, network=NO_CONTEXT, learning_rate=1e9)
+    with pytest.raises(ConfigError, match=r"the training diverged; lower learning_rate\.$"):
+        train(config, tmp_path / "run", data_folder=folder)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
 def test_a_folder_with_another_run_is_refused(folder, tmp_path):
     fields = {"measured": False, "network": NO_CONTEXT}
     Trainer(make(steps=1, **fields), tmp_path / "run", data_folder=folder).run()

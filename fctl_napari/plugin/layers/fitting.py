@@ -134,11 +134,13 @@ class Fitting(QObject):
 
 
 def _cards(names: Iterable[str]) -> dict[str, Card]:
-    """Read the model cards of checkpoints, leaving out those that cannot be read."""
+    """Read the model cards of checkpoints, leaving out those that cannot be read or have no classes yet."""
     cards = {}
     for name in names:
         try:
-            cards[name] = read_card(resolve_checkpoint(name))
+            card = read_card(resolve_checkpoint(name))
         except FctlError:
             continue  # it is reported where it is chosen
+        if not card.pretrained:
+            cards[name] = card
     return cards
