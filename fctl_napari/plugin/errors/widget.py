@@ -274,10 +274,8 @@ class ErrorWidget(DockedWidget):
         self._opening.leave()
         self._work.jobs.drop()
         self._unbind()
-        if layers:
-            self._shown.hide()
-        self._checks.leave(layers=layers)
-        self._shown.leave(layers=False)
+        self._checks.leave(layers=layers)  # the errors are back after it
+        self._shown.leave(layers=layers)
         if layers:
             self._review.hide_outline()
         self._choices.leave()
