@@ -49,7 +49,6 @@ class BesideImage(QObject):
         self._image, self._training = image, training
         self._jobs = Jobs(self)
         self._files: Beside | None = None
-        self._corrections_state: tuple[object, ...] = ()
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look_for_strokes)
@@ -99,12 +98,10 @@ class BesideImage(QObject):
     def _show(self, files: Beside | None) -> None:
         """Keep and emit the files."""
         self._files = files
-        if files is not None:
-            self._corrections_state = corrections_state(files.corrections)
         self.seen.emit(files)
 
     def _look_for_strokes(self) -> None:
         """Emit ``corrections_changed`` if corrections have changed."""
-        idle = not (self._training() or self.running)
-        if self._files is not None and idle and corrections_state(self._files.corrections) != self._corrections_state:
+        files, idle = self._files, not (self._training() or self.running)
+        if files is not None and idle and corrections_state(files.corrections) != files.corrections_state:
             self.corrections_changed.emit()
