@@ -17,9 +17,7 @@ from fctl_napari.evaluation.error_regions import (
     find_errors,
     find_uncertain,
 )
-from fctl_napari.evaluation.error_types import (
-    Color,
-)
+from fctl_napari.evaluation.error_types import Color
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
