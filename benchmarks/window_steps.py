@@ -128,7 +128,7 @@ def measure(folder: Path) -> dict[str, tuple[float, float]]:
         steps.step(
             f"switch the image{', again' if number else ''}",
             lambda number=number: setattr(viewer.layers.selection, "active", header.image.itemData(number)),
-            lambda: not segment._finding.running,
+            lambda: not segment._result.finding,
         )
     viewer.layers.selection.active = header.image.itemData(0)
     steps.rest(2)

@@ -163,7 +163,7 @@ def test_another_images_mask_is_neither_offered_nor_accepted(
     assert [field.itemText(k) for k in range(field.count())] == ["none"]
     paint(widget, until, (60, 60), 1)
     viewer.add_shapes([[[0, 0], [0, 191], [127, 191], [127, 0]]], shape_type="polygon")
-    widget.accept()
+    widget.form.accept.click()
     assert "there is no segmentation of this image" in errors(notes)[-1]
 
     viewer.open(of_one.path, plugin="fctl-napari")

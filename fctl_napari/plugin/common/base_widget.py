@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import napari
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout
 
 from fctl_napari.plugin.common.docked import Docked
 from fctl_napari.plugin.common.guide import Guide
@@ -189,12 +189,12 @@ class DockedWidget(Docked):
         super().leave(layers=layers)
 
 
-def resting(parent: QWidget, look: Callable[[], object]) -> QTimer:
+def resting(parent: QObject, look: Callable[[], object]) -> QTimer:
     """Return a timer that calls a function once it was not restarted for ``REST_MS``.
 
     Parameters
     ----------
-    parent : QWidget
+    parent : QObject
         Qt's parent of the timer.
     look : callable
         Function without arguments.

@@ -22,10 +22,10 @@ from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, Color, ErrorC
 from fctl_napari.model.classes import background_of, foreground_of
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide
-from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.errors.figures_page import FiguresPage
 from fctl_napari.plugin.errors.list import RegionsPage
 from fctl_napari.plugin.errors.points_page import PointsPage
+from fctl_napari.plugin.errors.showing import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 

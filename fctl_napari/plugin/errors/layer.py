@@ -8,8 +8,9 @@ import napari
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from fctl_napari.plugin.errors.comparison import Comparison, Showing
+from fctl_napari.plugin.errors.comparison import Comparison
 from fctl_napari.plugin.errors.overlay import add_overlay, kinds_style
+from fctl_napari.plugin.errors.showing import Showing
 from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.transforms import move, moves, placed_like
 

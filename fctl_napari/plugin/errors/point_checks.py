@@ -34,8 +34,8 @@ SURROUNDINGS = 32
 """Number of px on each side of a point that fill a third of the canvas after flying to the first one."""
 
 
-Begin = Callable[[Work, Callable[[Any], None], str], None]
-"""Function ``begin(work, done, words)`` that does work in a thread, and shows its progress and what is done."""
+Begin = Callable[[Work, Callable[[Any], None], str, Jobs], None]
+"""Function ``begin(work, done, words, jobs)`` that does work in a thread, and shows its progress and what is done."""
 
 
 class PointChecks(QObject):
@@ -167,7 +167,7 @@ class PointChecks(QObject):
             number = count_of(len(drawn.points.points), "point")
             self._say("; ".join([f"{number} drawn", *sample_notes(drawn.points, total, least)]) + ".")
 
-        self._begin(work, done, "Drawing points…")
+        self._begin(work, done, "Drawing points…", self.jobs)
 
     def _store(self) -> str:
         """Return the path of the segmentation whose points are shown."""
@@ -188,7 +188,7 @@ class PointChecks(QObject):
                 opened.require_map(progress)
                 return opened
 
-        self._begin(work, self._start, "Looking whether the map is still that of the points…")
+        self._begin(work, self._start, "Looking whether the map is still that of the points…", self.jobs)
 
     def _start(self, opened: MapPoints) -> None:
         """Hide the map, and go to the first point that is not checked."""
@@ -302,7 +302,7 @@ class PointChecks(QObject):
             self._page.show_estimate(*found)
             self._say("")
 
-        self._begin(work, done, "Estimating areas…")
+        self._begin(work, done, "Estimating areas…", self.jobs)
 
     def leave(self, *, layers: bool) -> None:
         """End all when the dock or the window is gone.

@@ -24,8 +24,9 @@ from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
+from fctl_napari.plugin.errors.comparison import Comparison, Wanted, open_comparison
 from fctl_napari.plugin.errors.layer import ErrorLayer
+from fctl_napari.plugin.errors.showing import DIFFER, Showing
 from fctl_napari.plugin.finetune.choices import image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.mask_combo import is_mask

@@ -14,6 +14,7 @@ from fctl_napari.api.locations import (
     new_checkpoint,
     result_path,
 )
+from fctl_napari.correcting.correction_store import corrections_state, half_made
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import FctlError, InputError, OutputError
 from fctl_napari.finetuning.candidates import check_free, traces
@@ -43,6 +44,8 @@ class Beside:
     ----------
     corrections : Path
         Location of the corrections, which need not exist.
+    corrections_state : tuple of object
+        Their state just before they were read.
     areas : dict of str to int
         Painted px by the name of the class, ``"not sure"`` last. Empty if there are no corrections.
     classes : ClassTable or None
@@ -60,6 +63,7 @@ class Beside:
     """
 
     corrections: Path
+    corrections_state: tuple[object, ...]
     areas: dict[str, int]
     classes: ClassTable | None
     ground_truths: list[GroundTruthChoice]
@@ -109,7 +113,8 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
     corrections = own_corrections(corrections_path(source.original, cache_folder), image)
     areas: dict[str, int] = {}
     classes = None
-    if corrections.exists():
+    state = corrections_state(corrections)  # first: what is painted from now on is seen by the next look
+    if corrections.exists() and not half_made(corrections):
         found = Corrections.open(corrections, image=image)
         areas, classes = found.area_by_class(), found.class_table
     folders = [checkpoint_path(source.original), checkpoint_folder()]
@@ -120,6 +125,7 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
         sizes = {}  # the run reports the error
     return Beside(
         corrections,
+        state,
         areas,
         classes,
         own_labels(source.path),

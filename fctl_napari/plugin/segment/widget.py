@@ -1,25 +1,18 @@
-"""The tab Segment: the actions of its fields."""
+"""The tab Segment: its runs, and what its parts do together."""
 
 from __future__ import annotations
 
-import os
-
 import napari
 from napari.layers import Image, Labels
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog
 
-from fctl_napari.api.locations import result_path
-from fctl_napari.evaluation.domain import out_of_domain
 from fctl_napari.model.model_card import Card
-from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.progress_text import describe, offer
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.layers.band_combos import show_bands
 from fctl_napari.plugin.layers.file_images import open_instead_of
 from fctl_napari.plugin.layers.fitting import NONE_FITS
 from fctl_napari.plugin.layers.header import Header
@@ -27,18 +20,14 @@ from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.layer_scales import LayerScales
-from fctl_napari.plugin.layers.network_band_combos import name_bands
-from fctl_napari.plugin.layers.range_fields import show_range
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
-from fctl_napari.plugin.layers.viewport import image_shape
-from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result, find_newest_result
+from fctl_napari.plugin.segment.domain_warning import DomainWarning
 from fctl_napari.plugin.segment.form import SegmentForm
+from fctl_napari.plugin.segment.reading_fields import ReadingFields
+from fctl_napari.plugin.segment.result_field import ResultField
 from fctl_napari.plugin.segment.runner import Runner, layer_name
-from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
-from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.words import count_of
 
 
 class SegmentWidget(DockedWidget):
@@ -66,34 +55,32 @@ class SegmentWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._runner = Runner(napari_viewer, self)
         self._header = header
-        self._finding = Jobs(self)  # the result that is there already
         self._scales = LayerScales(napari_viewer, self)
-        self._comparing = Jobs(self)  # the image with what the network knows
         self._card: Card | None = None
-        self._proposed = ""  # path of the result while the user has not named one
         self._seen = False  # a result of the image and the checkpoint is shown
         self._alone: Labels | None = None  # mask of the last run, which others made way for
         self._followed: Image | None = None  # image whose data are followed
         self._run_of: tuple[Image | None, str | None] = None, None  # image and checkpoint of the last run
-        self.form = SegmentForm(header)
-        self._fill(self.form)
+        form = self.form = SegmentForm(header)
+        self._fill(form)
+        self._reading = ReadingFields(form, lambda: self._card)
+        self._domain = DomainWarning(form)
+        self._result = ResultField(napari_viewer, form, self._runner, lambda: self._card, self._run_is_chosen)
         self._connect()
-        self.form.image.currentIndexChanged.connect(self._image_changed)
-        self.form.scales.show_scales(self._scales.scales())
+        form.image.currentIndexChanged.connect(self._image_changed)
+        form.scales.show_scales(self._scales.scales())
         self._checkpoint_changed()
         self._image_changed()
 
     def _connect(self) -> None:
         form = self.form
         self._header.fitting.chosen.connect(self._fitting_chosen)
-        form.bands.chosen.connect(self._bands_chosen)
-        form.values.chosen.connect(self._range_chosen)
-        form.network_bands.chosen.connect(self._bands_named)
+        self._reading.changed.connect(self._live_again)
+        self._result.named.connect(self._result_named)
+        self._result.shown.connect(self._result_shown)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.in_file.wanted.connect(self._open_other)
         form.draw.clicked.connect(self._start_drawing)
-        form.result.editingFinished.connect(self._result_changed)
-        form.choose_result.clicked.connect(self._ask_result)
         form.device.currentIndexChanged.connect(self._live_again)
         form.live.toggled.connect(self._live_toggled)
         form.offer.clicked.connect(self._run_view)
@@ -129,9 +116,8 @@ class SegmentWidget(DockedWidget):
         """True while a live run, which computes the tiles in view, is under way."""
         return self._runner.request is not None and self._runner.request.live
 
-    @property
     def _run_is_chosen(self) -> bool:
-        """True if the last run is of the image and the checkpoint that are chosen now."""
+        """Return whether the last run is of the image and the checkpoint that are chosen now."""
         return self._run_of == (self.image, self.form.checkpoint.name)
 
     def _open_other(self, location: str) -> None:
@@ -166,16 +152,16 @@ class SegmentWidget(DockedWidget):
         self.form.in_file.show_images(self.image)
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
-        self._show_bands()
-        self._propose_result()
+        self._reading.show_image()
+        self._result.propose()
         if not self.running:  # what is said of another image
             self.form.show_progress(0, 1, "")
             self.form.legend.show_classes(displayed(self._card.classes).scored if self._card else ())
-        self._look_for_result()
+        self._result.look()
         self._live_again()
         self._load_ahead()
         self._guide()
-        self._compare_domain()
+        self._domain.compare(self.image, self._card)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Load the network ahead once the widget is seen."""
@@ -189,22 +175,6 @@ class SegmentWidget(DockedWidget):
                 name, device = self.form.checkpoint.require_name(), self.form.device.currentText()
                 session().engine().warm(name, device)
 
-    def _compare_domain(self, result: str | None = None) -> None:
-        """Warn if the image, or a result, is unlike the data that the network was trained on."""
-        image, card = self.image, self._card
-        source = None if image is None else image_source(image)
-        self._comparing.drop()
-        if result is None:
-            self.form.warn(None)
-        if source is None or card is None or source.job is not None:
-            return
-
-        def work(_progress: Progress) -> str | None:
-            return out_of_domain(source.open(), card, None if result is None else Segmentation.open(result))
-
-        # Errors of the image are reported where it is segmented.
-        self._comparing.begin(work, self.form.warn, lambda _error: None)
-
     def _guide(self) -> None:
         """Show what is missing, or the next step."""
         guide, stored = self.form.guide, self._seen
@@ -217,63 +187,28 @@ class SegmentWidget(DockedWidget):
         else:
             guide.say("")
 
-    def _bands_chosen(self, bands: tuple[int, int, int]) -> None:
-        if self.image is not None:
-            with reported(self):
-                show_bands(self.image, bands)
-            self._live_again()
-
-    def _bands_named(self, names: tuple[str, ...]) -> None:
-        if self.image is not None:
-            with reported(self):
-                name_bands(self.image, names)
-            self._show_bands()
-            self._live_again()
-
-    def _range_chosen(self, value_range: tuple[float, float]) -> None:
-        if self.image is not None:
-            with reported(self):
-                show_range(self.image, value_range)
-            self._live_again()
-
-    def _show_bands(self, _path: str = "") -> None:
-        """Show bands and range of the image, now and when its pyramid is made."""
-        self.form.bands.show_image(self.image)
-        self.form.values.show_image(self.image)
-        self.form.network_bands.show_bands(self.image, self._card)
-        source = None if self.image is None else image_source(self.image)
-        if source is not None and source.job is not None:
-            source.job.finished.connect(self._show_bands)
-
     def _checkpoint_changed(self) -> None:
         self._seen = False
         self._card = self.form.checkpoint.card()
         self.form.card.show_card(self._card)
-        self.form.network_bands.show_bands(self.image, self._card)
+        self._reading.show_card()
         self.form.legend.show_classes(displayed(self._card.classes).scored if self._card else ())
-        self._propose_result()
-        self._look_for_result()
+        self._result.propose()
+        self._result.look()
         self._live_again()
         self._load_ahead()
         self._guide()
-        self._compare_domain()
+        self._domain.compare(self.image, self._card)
 
-    def _ask_result(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self,
-            "Choose the path of the result",
-            self.form.result.text(),
-            "OME-Zarr (*.ome.zarr)",
-            options=QFileDialog.Option.DontConfirmOverwrite,  # a result that exists is resumed
-        )
-        if path:
-            self.form.result.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
-            self._result_changed()
-
-    def _result_changed(self) -> None:
-        self._look_for_result()
+    def _result_named(self) -> None:
+        """Begin anew where another result was named for a live run."""
         if self._runner.request is not None and self.form.result.text() != self._runner.request.out:
             self._live_again()
+
+    def _result_shown(self) -> None:
+        """Show the next step, as a result is there already."""
+        self._seen = True
+        self._guide()
 
     def _start_drawing(self) -> None:
         start_drawing(self._viewer, self.image)
@@ -281,83 +216,14 @@ class SegmentWidget(DockedWidget):
 
     # ---- the result that is there
 
-    def _propose_result(self) -> None:
-        image, name, request = self.image, self.form.checkpoint.name, self._runner.request
-        if request is not None and self._run_is_chosen:
-            self.form.result.setText(request.out)
-            return
-        source = image_source(image) if image is not None else None
-        text = ""
-        if source is not None and name is not None:
-            with reported(self):
-                text = str(result_path(source.original, name))
-        self.form.result.setText(text)
-        self._proposed = text
-        self.form.result.setPlaceholderText("in the cache folder" if image is not None and source is None else "")
-
     def look(self) -> None:
         """Show the result that lies at the result's path by now."""
-        self._look_for_result()
+        self._result.look()
 
     def _fitting_chosen(self) -> None:
         """Show the newest result of an image for which there is no checkpoint."""
-        self._look_for_result()
+        self._result.look()
         self._guide()
-
-    def _look_for_result(self, _path: str = "") -> None:
-        """Show the result that an earlier run left: at the result's path, or of any checkpoint while none is chosen."""
-        path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
-        if self.running or image is None or (name is not None and (self._card is None or not path)):
-            return
-        source = image_source(image)
-        if source is not None and source.job is not None:
-            source.job.finished.connect(self._look_for_result)  # its pyramid identifies the image
-            return
-        proposed = path == self._proposed
-
-        def work(_progress: Progress) -> ExistingResult | None:
-            if name is not None:
-                return find_existing_result(path, name, source, proposed=proposed)
-            return None if source is None else find_newest_result(source)
-
-        def found(result: ExistingResult | None) -> None:
-            chosen = self.form.result.text(), self.image, self.form.checkpoint.name
-            there = result is not None and (result.layers is not None or os.path.isdir(path))
-            if result is not None and there and chosen == (path, image, name) and not self.running:
-                self._show_existing(image, result)
-
-        self._finding.begin(work, found, self._report)
-
-    def _show_existing(self, image: Image, result: ExistingResult) -> None:
-        """Show a result that is there already."""
-        name = self.form.checkpoint.name
-        if name is not None and result.path != self.form.result.text():
-            self.form.result.setText(result.path)
-            self._proposed = result.path
-        layers = result.layers
-        if layers is None or layers.shape != image_shape(image):
-            self.form.show_progress(0, 1, result.words)
-            return
-        stored = layers.stored
-        title = layer_name(image, stored.facts["checkpoint"]["name"] if name is None else name)
-        mask = layers.show_mask(self._viewer, image, title)
-        show_alone(self._viewer, mask)
-
-        def show_confidence() -> None:
-            if not self._left and mask in self._viewer.layers and image in self._viewer.layers:
-                layers.show_confidence(self._viewer, image, title)
-
-        QTimer.singleShot(0, self, show_confidence)  # one layer a tick: each takes about 100 ms under software OpenGL
-        if name is None:
-            self.form.legend.show_classes(layers.classes)
-        self.form.legend.show_shares(layers.shares(), layers.hectares())
-        self._seen = True
-        self._guide()
-        done = stored.done()
-        inherited = int(stored.inherited().sum())
-        words = f" {inherited} more are those of {stored.parent_name}." if inherited else ""
-        there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
-        self.form.show_progress(int(done.sum()), done.size, there)
 
     @property
     def segmenting(self) -> bool:
@@ -441,7 +307,7 @@ class SegmentWidget(DockedWidget):
         )
 
     def _begun(self, request: SegmentationRequest) -> None:
-        if self._run_is_chosen:
+        if self._run_is_chosen():
             self.form.result.setText(request.out)
         self.form.fresh.setChecked(False)  # the next run may concern another result
         self.form.set_busy(True, live=request.live)
@@ -459,10 +325,10 @@ class SegmentWidget(DockedWidget):
         self.form.set_busy(False)
         self.form.make_offer("")
         self.form.show_progress(progress.done, max(progress.total, 1), self._words(progress))
-        if not self._run_is_chosen:
-            self._propose_result()
+        if not self._run_is_chosen():
+            self._result.propose()
         elif progress.done:
-            self._compare_domain(self.form.result.text())
+            self._domain.compare(self.image, self._card, self.form.result.text())
         if progress.state == "failed":
             self._show_live(False)
         if progress.error is not None:
@@ -476,7 +342,9 @@ class SegmentWidget(DockedWidget):
         """Describe the progress of the last run, and say of what it is if something else is chosen now."""
         image, name = self._run_of
         words = describe(progress)
-        return words if self._run_is_chosen or image is None or name is None else f"{layer_name(image, name)}: {words}"
+        if self._run_is_chosen() or image is None or name is None:
+            return words
+        return f"{layer_name(image, name)}: {words}"
 
     def _show_shares(self, segmentation_layers: SegmentationLayers) -> None:
         """Show the shares of the classes in the legend, if that is of the same checkpoint."""
@@ -484,7 +352,7 @@ class SegmentWidget(DockedWidget):
         if mask is not None and mask is not self._alone:
             self._alone = mask
             show_alone(self._viewer, mask)
-        if self._run_is_chosen:
+        if self._run_is_chosen():
             self._seen = True
             self.form.legend.show_shares(segmentation_layers.shares(), segmentation_layers.hectares())
 
@@ -501,6 +369,6 @@ class SegmentWidget(DockedWidget):
         self._follow(None)
         self._show_live(False)
         self._runner.abandon()
-        self._finding.drop()
-        self._comparing.drop()
+        self._result.leave()
+        self._domain.leave()
         self._scales.leave()

@@ -137,7 +137,7 @@ def test_a_prediction_is_accepted_and_picked_by_the_names_of_its_classes(
     assert class_under(viewer, mask, mask.data_to_world((10, 10)), corrections.class_table) == 3
     viewer.add_shapes([[[140, 900], [140, 920], [160, 920], [160, 900]]], name="region of interest")
     widget.form.where.setCurrentIndex(0)
-    widget.accept()
+    widget.form.accept.click()
     rest(widget, until)
     until(lambda: offered(widget) == ["red", "green", "blue", "moor", "not sure"])
     rest(widget, until)

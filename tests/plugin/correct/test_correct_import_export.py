@@ -98,7 +98,7 @@ def test_corrections_of_others_are_merged_and_conflicts_are_listed(
     viewer, widget = window
     corrections, page = take(viewer, widget, drawn, "theirs"), widget.form.exchange
     rest(widget, until)
-    widget.take_over(bobs, True)
+    widget.form.exchange.wanted.emit(bobs, True)
     rest(widget, until)
     merged, theirs = drawn.copy(), np.zeros(SHAPE, bool)
     theirs[35:55, 70:110] = True
@@ -110,7 +110,7 @@ def test_corrections_of_others_are_merged_and_conflicts_are_listed(
     assert set(corrections.authors) == {widget.painter, "bob"}
 
     page.policy.setCurrentText("take theirs")
-    widget.take_over(bobs, True)
+    widget.form.exchange.wanted.emit(bobs, True)
     rest(widget, until)
     merged[theirs] = 2
     assert np.array_equal(corrections.read(WHOLE), merged)
@@ -134,8 +134,8 @@ def test_strokes_that_are_not_on_disk_yet_are_exported(
     assert layer is not None
     layer.brush_size = 9
     layer.paint((100, 200), 3)
-    widget.export(tmp_path / "all.png")
-    widget.export(tmp_path / "all.geojson")
+    widget.form.exchange.export_wanted.emit(tmp_path / "all.png")
+    widget.form.exchange.export_wanted.emit(tmp_path / "all.geojson")
     until(lambda: [severity for severity, words in notes if "is exported" in words] == ["info", "info"])
     expected = drawn.copy()
     expected[layer_window(widget)] = layer.data

@@ -124,13 +124,13 @@ def test_a_mask_that_lies_elsewhere_is_not_accepted(
     shapes = viewer.add_shapes([[[50, 100], [80, 140]]], shape_type="rectangle")
     viewer.layers.selection.active = shapes
     mask.translate = (0, 40)
-    widget.accept()
+    widget.form.accept.click()
     rest(widget, until)
     assert widget.corrections is not None
     assert not synchronized(widget.corrections).any()
     assert errors(notes)[-1] == f"{mask.name}: lies elsewhere than scene; put it back over the image."
     mask.translate = (0, 0)
-    widget.accept()
+    widget.form.accept.click()
     rest(widget, until)
     expected = np.asarray(store.labels.read((50, 100, 80, 140)))
     np.testing.assert_array_equal(synchronized(widget.corrections)[50:80, 100:140], expected)

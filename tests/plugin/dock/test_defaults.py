@@ -54,7 +54,7 @@ def test_the_checkpoint_fits_the_image(open_window: Callable[..., Any], scene: P
     until(lambda: page.image is viewer.layers["scene"])
     assert page.form.checkpoint.name == "aerial"  # chosen by the user
     page.form.checkpoint.setCurrentText("earth")
-    until(lambda: not page._comparing.running)
+    until(lambda: not page._domain.running)
     assert not page.form.warning.isVisible()
 
 

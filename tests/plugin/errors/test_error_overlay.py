@@ -17,8 +17,8 @@ from fctl_napari.evaluation.error_types import PAPER, by_table, comparison_kinds
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.label_source import LabelSource
-from fctl_napari.plugin.errors.comparison import MISSES, Showing
 from fctl_napari.plugin.errors.overlay import ErrorLevels, add_overlay, kinds_style
+from fctl_napari.plugin.errors.showing import MISSES, Showing
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, open_choice
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, levels_of
 from fctl_napari.progress import no_progress

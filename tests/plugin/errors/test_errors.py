@@ -25,8 +25,9 @@ from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common import background
 from fctl_napari.plugin.dock.dock import open_tab
-from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFERENCES, MISSES, WHO
+from fctl_napari.plugin.errors.comparison import DIFFERENCES
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
+from fctl_napari.plugin.errors.showing import CONFUSION, MISSES, WHO
 from fctl_napari.plugin.layers.roi import WHOLE
 from fctl_napari.segmentation.store.store import Segmentation
 

@@ -185,6 +185,20 @@ def test_the_map_is_not_seen_while_points_are_checked(
         assert widget.checks.marker is None
 
 
+def test_a_dock_that_is_closed_while_points_are_checked_leaves_no_errors(
+    open_errors: OpenErrors, judged: Judged, until: Until
+) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    until(lambda: widget.overlay is not None)
+    mask = viewer.layers[store.path.name]
+    draw(widget, until)
+    check(widget, until)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])
+    assert widget.overlay is None
+    assert mask.visible
+
+
 def test_answers_outlive_the_window_and_are_those_of_the_commands(
     open_errors: OpenErrors, judged: Judged, until: Until, qtbot: QtBot, fctl: Fctl, tmp_path: Path
 ) -> None:

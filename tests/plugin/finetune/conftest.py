@@ -19,7 +19,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.dock.dock import open_tab
-from fctl_napari.plugin.finetune import widget as finetune_widget
+from fctl_napari.plugin.finetune import beside_image
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
@@ -28,7 +28,7 @@ from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No checkpoints of the user or of other tests; strokes on disk are seen sooner."""
-    monkeypatch.setattr(finetune_widget, "LOOK_MS", 100)
+    monkeypatch.setattr(beside_image, "LOOK_MS", 100)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(session(), "checkpoints", [])
     monkeypatch.setattr(session(), "painter", "ann")

@@ -16,6 +16,7 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.candidates import candidate_path, request_path, state_path, traces
 from fctl_napari.finetuning.request import PARTS, FinetuneRequest
 from fctl_napari.finetuning.unfinished import remember
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.model_card import read_card
@@ -158,6 +159,19 @@ def test_missing_image_and_unfit_corrections_are_reported(
     sea_and_land = tuple(ClassInfo(name=name, color=(9, 9, k)) for k, name in enumerate(("sea", "land")))
     correct_square(scene, ClassTable(classes=sea_and_land))
     refused(widget, until, notes, "sea")
+
+
+def test_corrections_that_are_being_made_are_seen_once_they_are_there(
+    open_finetune: OpenFinetune, until: Until, corrected: Path, notes: list[tuple[str, str]]
+) -> None:
+    labels = LabelPyramid.open(corrected, "r+")
+    facts = labels.attributes["fctl"]
+    labels.set_attributes({"fctl": {"kind": facts["kind"]}})  # as before the last write that makes them
+    _, widget = open_finetune()
+    assert errors(notes) == []
+    assert widget.form.corrections.text().startswith("none yet")
+    labels.set_attributes({"fctl": facts})
+    until(lambda: widget.form.corrections.text().startswith("6,912 px"), 20)
 
 
 def test_bad_settings_are_reported(

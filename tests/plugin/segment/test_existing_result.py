@@ -58,7 +58,7 @@ def opened(open_window: Callable[..., Any], image: Path, until: Until) -> tuple[
     dock = open_dock(viewer)
     page: Any = dock.page("Segment")
     viewer.open(image, plugin="fctl-napari")
-    until(lambda: not dock.header.fitting.running and not page._finding.running)
+    until(lambda: not dock.header.fitting.running and not page._result.finding)
     return viewer, dock, page
 
 
@@ -111,7 +111,7 @@ def test_what_the_user_chose_stays(
     dock.header.checkpoint.setCurrentText("aerial")
     dock.header.checkpoint.setCurrentText("earth")
     viewer.open(noise, plugin="fctl-napari")
-    until(lambda: page.image is viewer.layers["noise"] and not page._finding.running)
+    until(lambda: page.image is viewer.layers["noise"] and not page._result.finding)
     assert dock.header.checkpoint.name == "earth"
     assert not any(isinstance(layer, Labels) for layer in viewer.layers)
 
