@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fctl_napari.segmentation.jobs import parameters, stateful_job
+from fctl_napari.segmentation.jobs import parameters
 
 if TYPE_CHECKING:
     from helpers_commands import Fctl
@@ -387,7 +387,7 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
 @pytest.fixture
 def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each step of a fine-tuning be a stage, so that a pause comes before the next step on any machine."""
-    monkeypatch.setattr(stateful_job, "STAGE_SECONDS", 0.0)
+    monkeypatch.setattr("fctl_napari.segmentation.jobs.stateful_job.STAGE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from helpers_training import NETWORK, NO_CONTEXT, ONE_CONTEXT, losses, make, write_scene
 from hypothesis import given
@@ -116,12 +117,9 @@ def test_it_resumes_and_gives_its_weights_to_a_training(folder, tmp_path):
     Trainer(config, tmp_path / "cut", data_folder=folder).run()
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
-    with pytest.warns(UserWarning, match="all of them start anew"):
-        child = Trainer(
-            make(measured=False, steps=1, network=ONE_CONTEXT, init_from=str(path)),
-            tmp_path / "child",
-            data_folder=folder,
-        )
+    classes = make(measured=False, steps=1, network=ONE_CONTEXT, init_from=str(path))
+    child = Trainer(classes, tmp_path / "child", data_folder=folder)
+    assert child.started == ("tiny: was pretrained without classes, so all of them start anew.",)
     given_, own = load_checkpoint(path)[0].state_dict(), child.model.state_dict()
     same = {name for name in own if own[name].shape == given_[name].shape and torch.equal(own[name], given_[name])}
     assert {name for name in own if name.startswith(("encoders.", "lcf."))} <= same
@@ -181,10 +179,11 @@ def test_images_of_one_name_in_two_folders_are_two(folder, tmp_path):
 
 
 def test_an_image_at_an_address_is_read(folder, serve):
-    with serve(folder) as address:
-        (scene,) = open_images(pretraining(data={"images": [f"{address}/scene.png"]}).data)
-        assert scene.name == "scene.png"
-        assert scene.pyramid.shape == (160, 256)
+    tifffile.imwrite(folder / "scene.tif", np.asarray(Image.open(folder / "scene.png")), tile=(64, 64))
+    address = f"{serve(folder).url}/scene.tif"
+    (scene,) = open_images(pretraining(data={"images": [address]}).data)
+    assert scene.name == "scene.tif"
+    assert scene.pyramid.shape == (160, 256)
 
 
 def test_images_without_any_data_are_refused(tmp_path):
