@@ -45,11 +45,14 @@ def info(
     from fctl_napari.correcting.correction_store import is_corrections
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
-    from fctl_napari.model.model_card import builtin_checkpoints, read_card, resolve_checkpoint
+    from fctl_napari.model.model_card import builtin_checkpoints, read_card, require_classes, resolve_checkpoint
     from fctl_napari.segmentation.store.store import Segmentation
     from fctl_napari.segmentation.store.verify import verify_image, verify_store
 
-    card = None if checkpoint is None else read_card(resolve_checkpoint(checkpoint))
+    card = None
+    if checkpoint is not None:
+        card = read_card(resolve_checkpoint(checkpoint))
+        require_classes(checkpoint, card)
     if path.endswith(".safetensors") or (path in builtin_checkpoints() and not Path(path).exists()):
         if verify:
             raise InputError(f"{path}: is a checkpoint, and has no pixels to be verified; leave --verify out.")

@@ -116,6 +116,9 @@ def test_a_network_is_pretrained_on_images_alone_and_trained_from_there(fctl: Fc
     assert "1 image." in done.err
     assert read_card(path).provenance["training"]["data"]["images"] == ["scene.png"]
     assert "none yet" in fctl("info", path).out
+    compared = fctl("info", images / "scene.png", "--checkpoint", path)
+    assert compared.code == 2
+    assert "has no classes yet" in compared.err.replace("\n", " ")
     (images / "scene.png").rename(tmp_path / "scene.png")
     start = f"init_from={path}"
     done = fctl("train", recipe, "--data", tmp_path, "--out", tmp_path / "then", "--device", "cpu", "--set", start)
