@@ -15,7 +15,7 @@ from fctl_napari.training.auxiliary_losses import AuxiliaryLosses
 from fctl_napari.training.cascade_losses import cascade_loss
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.losses import focal_loss
-from fctl_napari.training.reconstruction import hide, reconstruction_loss
+from fctl_napari.training.pretraining.reconstruction import hide, reconstruction_loss
 
 
 def forward_pass(model: Network, batch: Batch, device: torch.device, layout: torch.memory_format) -> Tensor:
@@ -80,7 +80,7 @@ def batch_loss(
     -------
     Tensor of float []
         The config's loss and the auxiliary ones; for CascadePSP its own, and without ground truth that of
-        ``training.reconstruction``.
+        ``training.pretraining.reconstruction``.
     """
     ground_truth = batch.ground_truth.to(device)
     gamma = config.focal_gamma if config.loss == "focal" else 0.0

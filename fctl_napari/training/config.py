@@ -78,7 +78,7 @@ class DataSettings(_Settings):
         tile. Otherwise the folder of the segmentations to learn from, with a ``STEM.ome.zarr`` for each image.
     images : tuple of str
         Images without ground truth, in place of all others: files, addresses, folders and globs. The network is
-        pretrained on them, see ``training.reconstruction``.
+        pretrained on them, see ``training.pretraining.reconstruction``.
     """
 
     classes: ClassTable | None = None

@@ -9,10 +9,10 @@ from pathlib import Path
 from fctl_napari.files import new_folder
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.distributed import joined
+from fctl_napari.training.pretraining.unlabelled import listed_images
 from fctl_napari.training.run_state import is_finished
 from fctl_napari.training.stages import stages_of
 from fctl_napari.training.trainer import Trainer
-from fctl_napari.training.unlabelled import listed_images
 
 
 def train(

@@ -41,10 +41,10 @@ from fctl_napari.training.distributed import Group
 from fctl_napari.training.domain_facts import confidence_on, measure_domain
 from fctl_napari.training.epochs import counted
 from fctl_napari.training.optimizer import freeze, make_optimizer, norms_to_train, train_norms
+from fctl_napari.training.pretraining.unlabelled import open_images, table_of_bands
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.scene_identity import scene_fingerprint
 from fctl_napari.training.tones import SceneTones
-from fctl_napari.training.unlabelled import open_images, table_of_bands
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
 from fctl_napari.training.weight_init import parent_card, start
 from fctl_napari.windows import IntWindow

@@ -24,7 +24,7 @@ def open_images(settings: DataSettings, folder: Path | str = ".") -> list[Scene]
     Parameters
     ----------
     settings : DataSettings
-        The data, with ``images``.
+        The data, with ``images`` as ``listed_images`` lists them.
     folder : Path or str, optional
         Folder that relative paths start from.
 
@@ -36,9 +36,9 @@ def open_images(settings: DataSettings, folder: Path | str = ".") -> list[Scene]
     Raises
     ------
     InputError
-        There are no images, or one of them cannot be opened.
+        An image cannot be opened.
     """
-    images = listed_images(settings.images, folder)
+    images = [one if is_url(one) else str((Path(folder) / one).absolute()) for one in settings.images]
     shelf, shown = Shelf(), (settings.value_range, settings.bands)
     here = [str(Path(image).parent) for image in images if not is_url(image)]
     root = os.path.commonpath(here) if here else ""

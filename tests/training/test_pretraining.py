@@ -20,10 +20,10 @@ from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.model_card import read_card
 from fctl_napari.model.onnx_export import export_onnx
 from fctl_napari.training.augment import Batch
-from fctl_napari.training.reconstruction import hide, reconstruction_loss
+from fctl_napari.training.pretraining.reconstruction import hide, reconstruction_loss
+from fctl_napari.training.pretraining.unlabelled import listed_images, open_images
 from fctl_napari.training.train import train
 from fctl_napari.training.trainer import Trainer
-from fctl_napari.training.unlabelled import open_images
 
 SIZE = 64
 
@@ -174,7 +174,7 @@ def test_images_of_one_name_in_two_folders_are_two(folder, tmp_path):
     for name in "ab":
         (folder / name).mkdir()
         shutil.copy(folder / "scene.png", folder / name / "scene.png")
-    scenes = open_images(pretraining(data={"images": ["a", "b"]}).data, folder)
+    scenes = open_images(pretraining(data={"images": listed_images(["a", "b"], folder)}).data)
     assert [scene.name for scene in scenes] == ["a/scene.png", "b/scene.png"]
 
 

@@ -1,0 +1,1 @@
+"""Pretraining of networks on images without ground truth."""
