@@ -24,8 +24,9 @@ from fctl_napari.datasets.convert import convert_data_set
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import deepglobe_table, find_data_set
 from fctl_napari.model.presets import preset
-from fctl_napari.training.config import AugmentSettings, DataSettings
+from fctl_napari.training.config import AugmentSettings
 from fctl_napari.training.data import TileSampler, open_scenes
+from fctl_napari.training.data_settings import DataSettings
 
 SIDE = 2448
 FILES = 12

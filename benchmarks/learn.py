@@ -47,8 +47,9 @@ from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
-from fctl_napari.training.config import DataSettings, load_train_config
+from fctl_napari.training.config import load_train_config
 from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.data_settings import DataSettings
 from fctl_napari.windows import IntWindow
 
 BRUSH = 8

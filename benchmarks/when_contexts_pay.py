@@ -45,8 +45,9 @@ from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.model.checkpoint import round_as_stored
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.inference.predictor import Predictor
-from fctl_napari.training.config import DataSettings, TrainConfig
+from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.data_settings import DataSettings
 from fctl_napari.training.train import train
 from fctl_napari.training.trainer import Trainer
 from fctl_napari.training.validate import reliance_on_scenes

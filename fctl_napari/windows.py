@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from fctl_napari.exceptions import InputError
@@ -12,6 +12,9 @@ IntWindow = tuple[int, int, int, int]
 
 FloatWindow = tuple[float, float, float, float]
 """``(y0, x0, y1, x1)`` in px, half open; may be fractional or reach outside the image."""
+
+PIECE_PX = 2**26
+"""Size of the pieces in which ground truth is read as a whole, px."""
 
 
 class Window(NamedTuple):
@@ -239,3 +242,22 @@ def require_region(region: IntWindow | None, shape: tuple[int, int], name: objec
             "image (height x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
         )
     return inside
+
+
+def pieces_of(region: IntWindow) -> Iterator[IntWindow]:
+    """Cut a region into rows of pieces that fit into memory.
+
+    Parameters
+    ----------
+    region : IntWindow
+        Region (y0, x0, y1, x1), px, half open.
+
+    Yields
+    ------
+    IntWindow
+        Piece over the full width of the region, of ``PIECE_PX`` px or one row at most.
+    """
+    y0, x0, y1, x1 = region
+    rows = max(1, PIECE_PX // max(x1 - x0, 1))
+    for top in range(y0, y1, rows):
+        yield top, x0, min(top + rows, y1), x1

@@ -50,7 +50,7 @@ KEYS = {
     ("evaluation/review_marks.py", "called"),
     ("finetuning/request.py", "truth"),
     ("finetuning/request.py", "truth_tiles"),
-    ("training/config.py", "truth"),
+    ("training/data_settings.py", "truth"),
     # methods of Python's files
     ("imagery/formats/remote.py", "tell"),
 }

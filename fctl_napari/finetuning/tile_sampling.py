@@ -28,8 +28,8 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
-from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.data_settings import DataSettings
 from fctl_napari.training.scene_identity import names_of
 from fctl_napari.windows import IntWindow
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,14 +24,12 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, nearest
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
-from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
+from fctl_napari.training.config import AugmentSettings
+from fctl_napari.training.data_settings import DataSettings, SceneSettings
 from fctl_napari.training.random_masks import open_masks
-from fctl_napari.windows import FloatWindow, IntWindow
+from fctl_napari.windows import FloatWindow, IntWindow, pieces_of
 
 GroundTruth = NDArray[np.uint8] | SceneGroundTruth | DataPixels
-
-PIECE_PX = 2**26
-"""Size of the pieces in which ground truth is read as a whole, px."""
 
 SAMPLED_POSITIONS = 128_000
 """Approximate number of positions that are kept of each class, over all pieces, for tiles centered on a class."""
@@ -192,25 +190,6 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: 
     else:
         train, val, test = whole, (), ()
     return Scene(settings.image, pyramid, ground_truth, train, val, test)
-
-
-def pieces_of(region: IntWindow) -> Iterator[IntWindow]:
-    """Cut a region into rows of pieces that fit into memory.
-
-    Parameters
-    ----------
-    region : IntWindow
-        Region (y0, x0, y1, x1), px, half open.
-
-    Yields
-    ------
-    Region
-        Piece over the full width of the region, of ``PIECE_PX`` px or one row at most.
-    """
-    y0, x0, y1, x1 = region
-    rows = max(1, PIECE_PX // max(x1 - x0, 1))
-    for top in range(y0, y1, rows):
-        yield top, x0, min(top + rows, y1), x1
 
 
 class TileSampler:

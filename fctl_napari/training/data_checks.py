@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from fctl_napari.datasets.split import some
 from fctl_napari.exceptions import InputError
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.training.data import Scene, TileSampler, pieces_of
+from fctl_napari.training.data import Scene, TileSampler
+from fctl_napari.windows import pieces_of
 
 
 def can_validate(scenes: Sequence[Scene]) -> bool:

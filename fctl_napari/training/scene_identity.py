@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
-from fctl_napari.training.data import Scene, pieces_of
+from fctl_napari.training.data import Scene
+from fctl_napari.windows import pieces_of
 
 
 def scene_fingerprint(scene: Scene) -> str:

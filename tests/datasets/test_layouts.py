@@ -23,8 +23,8 @@ from fctl_napari.datasets.split import PUBLISHED, split_pairs
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.data_settings import DataSettings
 from fctl_napari.training.scene_identity import scene_digest
 
 

@@ -13,8 +13,8 @@ from fctl_napari.datasets.check import check_data_set
 from fctl_napari.datasets.convert import convert_data_set
 from fctl_napari.datasets.layouts import find_data_set
 from fctl_napari.exceptions import InputError
-from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.training.data_settings import DataSettings
 
 rasterio = pytest.importorskip("rasterio")
 

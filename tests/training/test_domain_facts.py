@@ -16,8 +16,8 @@ from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import Card, read_card
 from fctl_napari.training import trainer
-from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import open_scenes
+from fctl_napari.training.data_settings import DataSettings
 from fctl_napari.training.domain_facts import measure_domain
 from fctl_napari.training.train import train
 

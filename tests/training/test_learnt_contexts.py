@@ -16,8 +16,9 @@ from fctl_napari.datasets.far_labels.data_set import make_far_labels
 from fctl_napari.datasets.far_labels.record import read_far_labels
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.training.config import DataSettings, TrainConfig
+from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes
+from fctl_napari.training.data_settings import DataSettings
 from fctl_napari.training.train import train
 from fctl_napari.training.validate import score_scenes
 

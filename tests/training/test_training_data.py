@@ -12,8 +12,9 @@ from fctl_napari.model.config import make_config
 from fctl_napari.model.presets import preset
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.training.augment import collate
-from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
+from fctl_napari.training.config import AugmentSettings
 from fctl_napari.training.data import Scene, TileSampler, open_scenes, read_ground_truth
+from fctl_napari.training.data_settings import DataSettings, SceneSettings
 from fctl_napari.training.scene_identity import names_of, scene_digest, scene_fingerprint
 from fctl_napari.training.validate import counted_ground_truth
 
@@ -168,7 +169,7 @@ def test_a_ground_truth_in_memory_and_on_disk_are_one(folder):
 def test_a_ground_truth_in_pieces_is_counted_whole(folder, monkeypatch):
     scenes = scenes_of(folder)
     whole = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
-    monkeypatch.setattr("fctl_napari.training.data.PIECE_PX", 4000)
+    monkeypatch.setattr("fctl_napari.windows.PIECE_PX", 4000)
     pieces = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
     assert np.array_equal(pieces.class_shares(), whole.class_shares())
     for k, positions in enumerate(pieces._positions):
