@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,15 +14,20 @@ import pytest
 from helpers_corrections import AUTHORS, TABLE, blank, state, with_author
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fctl_napari.correcting.class_edit import EditedTable, apply_edit
 from fctl_napari.correcting.correction_store import is_corrections
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.datasets.class_tables import class_table
+from fctl_napari.datasets.image_list import list_images
 from fctl_napari.exceptions import Cancelled, InputError, OutputError
 from fctl_napari.imagery.formats.chunk_files import ChunkFiles
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassTable
+from fctl_napari.segmentation.store.result_paths import own_corrections
 
 SHAPE = (24, 30)
 NAMES = ("sea", "wood", "town", "moor")
@@ -280,7 +286,7 @@ def merge_two(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("renames", "is_new"), [(0, False), (1, False), (2, True)])
-@pytest.mark.parametrize("mode", ["r", "r+", "make"])
+@pytest.mark.parametrize("mode", ["r", "r+", "make", "look"])
 def test_a_crash_before_any_rename_leaves_the_old_or_the_new_ones_complete(
     tmp_path: Path, renames: int, is_new: bool, mode: str
 ) -> None:
@@ -289,10 +295,13 @@ def test_a_crash_before_any_rename_leaves_the_old_or_the_new_ones_complete(
         content = before.content_hash()
     arguments = [sys.executable, "-c", CRASH, str(Path(__file__).parent), str(path), str(renames)]
     assert subprocess.run(arguments, check=False).returncode == 7
+    if mode == "look":
+        assert own_corrections(path, blank(SHAPE)) == path
+        assert path.exists()
     if mode == "make":
         found = Corrections.open_or_create(path, blank(SHAPE), table(*NAMES))
     else:
-        found = Corrections.open(path, "r" if mode == "r" else "r+")
+        found = Corrections.open(path, "r+" if mode == "r+" else "r")
     with found:
         assert is_corrections(path)
         assert LabelPyramid.open(path).classes[0]["name"] == ("both" if is_new else "sea")
@@ -305,3 +314,18 @@ def test_a_crash_before_any_rename_leaves_the_old_or_the_new_ones_complete(
     if is_new:
         with Corrections.open(path.with_name("c.ome.zarr.before-classes-1")) as former:
             assert former.content_hash() == content
+
+
+def test_former_corrections_are_no_image_no_data_and_not_taken_for_those_of_the_image(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "a.png")
+    image = open_image(tmp_path / "a.png")
+    path = own_corrections(corrections_path(tmp_path / "a.png"), image)
+    with Corrections.create(path, image, table(*NAMES)) as corrections:
+        corrections.write(0, 0, np.full((4, 4), 1, np.uint8), author="ann")
+        former = apply_edit(corrections, EditedTable.begin(table(*NAMES), table(*NAMES)).merge([0, 1]))
+    assert former is not None
+    assert list_images([str(tmp_path)]).images == (str(tmp_path / "a.png"),)
+    assert list_images([str(tmp_path)]).left_out["corrections"] == 2
+    shutil.rmtree(path)
+    assert own_corrections(corrections_path(tmp_path / "a.png"), image) == path
+    assert Corrections.open(former).area_by_class()["sea"] == 16

@@ -61,7 +61,7 @@ TOOLTIPS = {
 
 @dataclass(frozen=True)
 class PresentClasses:
-    """What the dialog has to know of corrections that are open.
+    """Classes of corrections that are open, and what is painted in them.
 
     Attributes
     ----------
