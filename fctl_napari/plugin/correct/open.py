@@ -93,9 +93,10 @@ class Opening(QObject):
             If True, leave alone the corrections at the usual location, which are of another image, and use another
             location.
         own : EditedTable or None, optional
-            Classes that the user made. None takes those that are chosen.
+            Classes that the user made. None takes those that are chosen, or with ``apart`` those of the request that
+            was refused.
         """
-        self._apart, self._own = apart, own
+        self._apart, self._own = apart, self._own if apart and own is None else own
         self._file = OnDisk(image, "painting", self)
         self._file.waiting.connect(self.waiting)
         self._file.ready.connect(self._file_ready)
