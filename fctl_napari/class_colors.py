@@ -183,6 +183,26 @@ def new_colors(names: Sequence[str]) -> list[Color]:
     return [taken.take(taken.free()) if color is None else color for color in found]
 
 
+def another_color(taken: Sequence[Color], name: str) -> Color:
+    """Choose the color of one more class.
+
+    Parameters
+    ----------
+    taken : sequence of tuple of 3 int
+        Colors of the other classes.
+    name : str
+        Name of the class.
+
+    Returns
+    -------
+    tuple of 3 int
+        A color that differs from those taken, map-like if the name is known.
+    """
+    others = _Taken(taken)
+    own = NAMED.get(known_name(name) or "")
+    return own if own is not None and others.leaves(own) else others.free()
+
+
 def known_name(name: str) -> str | None:
     """Return the name under which a class has a map-like color.
 

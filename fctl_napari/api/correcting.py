@@ -11,6 +11,7 @@ from fctl_napari.api.locations import cache_folder
 from fctl_napari.api.maps import Map
 from fctl_napari.api.opening import ImageLike, image_and_map
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.model.classes import ClassTable
@@ -22,7 +23,7 @@ def corrections(
     image: ImageLike | Map,
     path: OutPath | None = None,
     *,
-    classes: ClassTable | Checkpoint | Map | None = None,
+    classes: ClassTable | Checkpoint | Map | str | Path | None = None,
     write: bool = True,
 ) -> Corrections:
     """Open the corrections of an image, which are made if there are none yet.
@@ -36,8 +37,10 @@ def corrections(
         The image; or a map, whose image and classes are taken.
     path : Path, str or None, optional
         Folder of the corrections, ``.ome.zarr``. None is the place where the window looks for them: beside the image.
-    classes : ClassTable, Checkpoint, Map or None, optional
-        Classes that can be painted, if the corrections are made. None takes those of the map.
+    classes : ClassTable, Checkpoint, Map, str, Path or None, optional
+        Classes that can be painted, if the corrections are made; they are added to those of others. A table, the name
+        of one (``"loveda"``, say) or a file of one (see ``class_tables.class_table``) makes classes of your own:
+        neither a map nor a checkpoint replaces or extends them unless you name it here. None takes those of the map.
     write : bool, optional
         If False, they are opened to be read only, and not made.
 
@@ -66,7 +69,6 @@ def corrections(
     (800, 2800, 820, 2830)
     """
     found, known = image_and_map(image)
-    classes = classes or known
     if path is None and found.path is None:
         raise InputError(f"{found.name}: is an array, and has no folder to keep corrections in; name one with path.")
     where = (
@@ -76,12 +78,28 @@ def corrections(
         if path is None and not where.exists():
             raise InputError(f"{where}: there are no corrections yet; paint some first.")
         return Corrections.open(where, image=found.pyramid)
-    if where.exists() and classes is None:
+    own = isinstance(classes, ClassTable | str | Path)
+    table = _table(classes or known)
+    if table is None and where.exists():
         return Corrections.open(where, "r+", image=found.pyramid)
-    if classes is None:
+    if table is None:
         raise InputError(f"{where}: there are no corrections yet; say which classes they have with classes.")
+    opened = Corrections.open_or_create(where, found.pyramid, table)
+    try:
+        if own and opened.blank:
+            opened.set_own_classes(table)
+        elif classes is not None:
+            opened.add_classes(table)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _table(classes: ClassTable | Checkpoint | Map | str | Path | None) -> ClassTable | None:
+    """Return the class table of what was given."""
     if isinstance(classes, Map):
-        table = classes.source.class_table
-    else:
-        table = classes.classes if isinstance(classes, Checkpoint) else classes
-    return Corrections.open_or_create(where, found.pyramid, table)
+        return classes.source.class_table
+    if isinstance(classes, Checkpoint):
+        return classes.classes
+    return class_table(str(classes)) if isinstance(classes, str | Path) else classes

@@ -89,6 +89,7 @@ def _corrections_beside(location: str) -> str | None:
     from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, corrections_path
     from fctl_napari.imagery.open import open_image
     from fctl_napari.segmentation.store.result_paths import corrections_of_no_file, own_corrections
+    from fctl_napari.segmentation.store.store_swap import finish_swap
 
     if is_url(location):
         return None
@@ -96,6 +97,7 @@ def _corrections_beside(location: str) -> str | None:
         usual = corrections_path(location)
     except InputError:
         return None
+    finish_swap(usual)
     begin = usual.name.removesuffix(CORRECTIONS_SUFFIX)
     named_after_it = any(usual.parent.glob(f"{escape(begin)}.*{CORRECTIONS_SUFFIX.removeprefix('.')}"))
     if not named_after_it and not corrections_of_no_file(usual.parent):

@@ -1,4 +1,4 @@
-"""Corrections of segmentations: ``fctl corrections info``, ``merge``, ``import``, ``relink``, ``next``, ``export``."""
+"""Corrections of segmentations: the commands ``fctl corrections ...``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fctl_napari.files import write_json
 if TYPE_CHECKING:
     from fctl_napari.correcting.corrections import Corrections
     from fctl_napari.correcting.merge import MergeReport, Policy
+    from fctl_napari.model.classes import ClassTable
 
 corrections_app = typer.Typer(no_args_is_help=True, help="What was painted over a segmentation: look, merge, exchange.")
 
@@ -149,8 +150,12 @@ def import_(
     """Take labels or polygons over into corrections."""
     from fctl_napari.cli.output import counting
     from fctl_napari.correcting.files import import_file
+    from fctl_napari.model.model_card import read_card, resolve_checkpoint
 
-    with _to_change(corrections, image, checkpoint) as into, counting("Importing") as report:
+    table = None if checkpoint is None else read_card(resolve_checkpoint(checkpoint)).classes
+    with _to_change(corrections, image, table) as into, counting("Importing") as report:
+        if table is not None:
+            into.add_classes(table)
         done = import_file(
             into,
             source,
@@ -161,6 +166,48 @@ def import_(
             progress=report,
         )
     _show(done, json_file)
+
+
+@corrections_app.command("classes")
+def classes(
+    corrections: Annotated[
+        Path, typer.Argument(metavar="C.ome.zarr", help="Corrections; they are made if --image is given.")
+    ],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="deepglobe, inria, loveda, openearthmap, worldcover, a number of classes, or a file: JSON, QGIS "
+            "style, color map, CSV, checkpoint.",
+        ),
+    ],
+    image: Annotated[
+        str | None, typer.Option(parser=image_location, metavar="IMAGE", help="The image that is corrected.")
+    ] = None,
+    merge_into: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--merge", metavar="OLD=NEW", help="The new class that what is painted as OLD becomes; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Give corrections classes of your own; what is painted keeps its class by name."""
+    from fctl_napari.cli.output import out
+    from fctl_napari.correcting.class_edit import EditedTable, apply_edit
+    from fctl_napari.datasets.class_tables import class_table
+
+    wanted = class_table(table)
+    with _to_change(corrections, image, wanted) as into:
+        edited = EditedTable.begin(wanted, into.class_table)
+        for pair in merge_into or ():
+            old, equals, new = pair.partition("=")
+            if not equals:
+                raise InputError(f"--merge {pair}: write the present class and the new one, as OLD=NEW.")
+            edited = edited.merge_present(old.strip(), new.strip())
+        former = apply_edit(into, edited)
+    out.print(f"{corrections}: {', '.join(wanted.names)}", highlight=False, markup=False, soft_wrap=True)
+    if former is not None:
+        out.print(f"former corrections: {former}", highlight=False, markup=False, soft_wrap=True)
 
 
 @corrections_app.command("relink")
@@ -269,10 +316,11 @@ def export(
 
 
 @contextmanager
-def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterator[Corrections]:
-    """Open corrections for writing, or create them.
+def _to_change(path: Path, image: str | None, table: ClassTable | None) -> Iterator[Corrections]:
+    """Open corrections for writing, or create them with the classes of a table, or else of the checkpoint ``earth``.
 
-    Corrections that were created are deleted again if an error left them empty.
+    Corrections that are there keep their classes. Those that were created are deleted again if an error left them
+    empty.
     """
     from fctl_napari.correcting.correction_store import is_corrections
     from fctl_napari.correcting.corrections import Corrections
@@ -283,13 +331,11 @@ def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterato
     there = is_corrections(path)
     if image is None and not path.exists():
         raise InputError(f"{path}: there are no such corrections; name the --image to make them.")
-    table = read_card(resolve_checkpoint(checkpoint or "earth")).classes if checkpoint or not there else None
     pyramid = None if image is None else open_image(image)
     if there or pyramid is None:
-        into = Corrections.open(path, "r+", image=pyramid, class_table=table)
+        into = Corrections.open(path, "r+", image=pyramid)
     else:
-        assert table is not None
-        into = Corrections.open_or_create(path, pyramid, table)
+        into = Corrections.open_or_create(path, pyramid, table or read_card(resolve_checkpoint("earth")).classes)
     with into:
         try:
             yield into

@@ -23,6 +23,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.identity import difference, image_facts, open_image_of, refreshed, same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.segmentation.store.store_swap import finish_swap
 from fctl_napari.windows import IntWindow
 
 KIND = "corrections"
@@ -254,6 +255,7 @@ def _chunks(window: IntWindow, chunk: tuple[int, ...]) -> list[Chunk]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
+    finish_swap(path)
     try:
         facts = LabelPyramid.open(path).attributes.get(ATTRIBUTE)
     except ngff.NoGroupError:
@@ -298,6 +300,7 @@ def half_made(path: Path) -> bool:
         True if they exist and are incomplete.
     """
     try:
+        finish_swap(path)
         return path.exists() and not _facts(path).get("complete")
     except InputError:
         return False

@@ -21,6 +21,7 @@ from fctl_napari.correcting.correction_store import (
     refresh_from_image,
     refresh_image,
 )
+from fctl_napari.correcting.recoding import recode
 from fctl_napari.correcting.regions import CorrectedBox, CorrectedRegion
 from fctl_napari.correcting.strokes import Piece, Planes, Stroke, check_block, check_mask, check_text
 from fctl_napari.correcting.write_ahead_log import WriteAheadLog
@@ -30,11 +31,15 @@ from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable, value_names
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import StoreLock, lock_store, remove_store
+from fctl_napari.segmentation.store.store_swap import clear_swap, finish_swap
 from fctl_napari.windows import IntWindow, whole_numbers
 
 MOST_AUTHORS = 255
+OWN_CLASSES = "own_classes"
+"""Key of the metadata that says that the user made the classes."""
 
 
 class Corrections:
@@ -73,15 +78,19 @@ class Corrections:
     """
 
     def __init__(self, path: Path, lock: StoreLock | None) -> None:
-        self._store = CorrectionStore(path, writable=lock is not None)
         self.path = path
+        self._lock = lock
+        self._guard = threading.RLock()
+        self._load()
+
+    def _load(self) -> None:
+        """Read metadata, journal and counts."""
+        self._store = CorrectionStore(self.path, writable=self.writable)
         self.labels = self._store.labels
         self.facts: dict[str, Any] = self.labels.attributes[ATTRIBUTE]
         self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
         self._authors: list[str] = list(self.facts["authors"])
-        self._lock = lock
-        self._guard = threading.RLock()
-        self._log = WriteAheadLog(self._store, writable=lock is not None)
+        self._log = WriteAheadLog(self._store, writable=self.writable)
 
     @classmethod
     def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
@@ -109,6 +118,7 @@ class Corrections:
         path = Path(path)
         lock = lock_store(path)
         try:
+            finish_swap(path, locked=True)
             if half_made(path):
                 remove_store(path)
             make(path, image, class_table)
@@ -140,7 +150,8 @@ class Corrections:
         image : Pyramid or None, optional
             Image that the corrections must belong to. None accepts any.
         class_table : ClassTable or None, optional
-            Classes to paint, see :meth:`add_classes`. It is not needed for reading.
+            Classes to paint, see :meth:`add_classes`. Corrections with classes of the user's own keep these. It is not
+            needed for reading.
 
         Returns
         -------
@@ -159,13 +170,14 @@ class Corrections:
         if mode == "r+":
             lock = lock_store(path)
             try:
+                clear_swap(path)
                 labels = LabelPyramid.open(path, "r+")
                 if image is not None:
                     refresh_image(labels, image)
                 else:
                     refresh_from_image(labels)
                 opened = cls(path, lock)
-                if class_table is not None:
+                if class_table is not None and not opened.own_classes:
                     opened.add_classes(class_table)
                 return opened
             except BaseException:
@@ -193,7 +205,7 @@ class Corrections:
         image : Pyramid
             Image that is corrected.
         class_table : ClassTable
-            Classes to paint.
+            Classes to paint, see :meth:`open`.
 
         Returns
         -------
@@ -208,6 +220,7 @@ class Corrections:
             See :meth:`open` and :meth:`create`.
         """
         path = Path(path)
+        finish_swap(path)
         if path.exists() and not half_made(path):
             return cls.open(path, "r+", image=image, class_table=class_table)
         return cls.create(path, image, class_table)
@@ -265,13 +278,19 @@ class Corrections:
         with self._guard:
             return not self._log.history.number and not self._log.totals()
 
+    @property
+    def own_classes(self) -> bool:
+        """True if the user made the classes, so that those of a checkpoint or a map take no part unless asked for."""
+        return bool(self.facts.get(OWN_CLASSES, False))
+
     def add_classes(self, table: ClassTable, only: Collection[str] | None = None) -> None:
         """Add the classes of a table that are missing. What is painted keeps its class, and can be undone.
 
         Parameters
         ----------
         table : ClassTable
-            Where nothing was ever painted it replaces the present table. Otherwise its classes are appended.
+            Where nothing was ever painted it replaces the present table, unless that is the user's own. Otherwise its
+            classes are appended.
         only : collection of str, optional
             Names of the classes to add. The present table is then kept in any case.
 
@@ -286,14 +305,74 @@ class Corrections:
         with self._guard:
             if only is not None:
                 table = self.class_table.extended(table, only)
-            wanted = table if self.blank else self.class_table.extended(table)
-            if wanted == self.class_table:
-                return
-            classes = [info.model_dump(mode="json") for info in wanted]
-            facts = {**self.facts, "classes": classes}
-            self.labels.set_attributes({ATTRIBUTE: facts}, classes[: len(wanted.scored)])
-            sync([self.path / "zarr.json"])
-            self.facts, self.class_table = facts, wanted
+            replaces = self.blank and not self.own_classes
+            wanted = table if replaces else self.class_table.extended(table)
+            if wanted != self.class_table:
+                self._put_classes(wanted, self.own_classes)
+
+    def set_own_classes(self, table: ClassTable) -> None:
+        """Replace the class table by one of the user's own. What is painted keeps its index, and can be undone.
+
+        Parameters
+        ----------
+        table : ClassTable
+            New table. Where something was painted, it has a class at each index of the present one.
+
+        Raises
+        ------
+        InputError
+            Something was painted and the new classes are fewer.
+        OutputError
+            The disk is full or the location is not writable. The present table stays then.
+        """
+        self._require_writable()
+        with self._guard:
+            if not self.blank and len(table.scored) < len(self.class_table.scored):
+                raise InputError(
+                    f"{self.path}: has {len(self.class_table.scored)} classes that may be painted, and cannot keep "
+                    f"them with {len(table.scored)}; say what becomes of the others (class_edit.apply_edit)."
+                )
+            self._put_classes(table, own=True)
+
+    def recode(self, table: ClassTable, values: NDArray[np.uint8], progress: Progress | None = None) -> Path:
+        """Replace the class table by one of the user's own with other indices. Undo begins anew.
+
+        All that is painted is written anew beside the present file and swapped in, so that a crash leaves the former
+        corrections or the new ones. The former ones are kept.
+
+        Parameters
+        ----------
+        table : ClassTable
+            New table.
+        values : ndarray of uint8 [256]
+            New value of each value: 0 is nothing, k + 1 is class k, 255 is not sure.
+        progress : Progress or None, optional
+            Called as ``progress(done, total)`` with counts of chunks. It may raise ``Cancelled``.
+
+        Returns
+        -------
+        Path
+            Where the former corrections are kept.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the location is not writable. All is as before then.
+        """
+        self._require_writable()
+        with self._guard:
+            self._log.settle()
+            former = recode(
+                self._store,
+                list(self._log.windows()),
+                self._with_classes(table, own=True),
+                table,
+                values,
+                self._log.history.number,
+                progress,
+            )
+            self._load()
+        return former
 
     def unknown_to(self, table: ClassTable) -> tuple[str, ...]:
         """List the painted classes that a table lacks, by name.
@@ -583,6 +662,18 @@ class Corrections:
     def _require_writable(self) -> None:
         if self._lock is None:
             raise InputError(f"{self.path}: is not open for writing; open it so (in Python: fctl.corrections).")
+
+    def _with_classes(self, table: ClassTable, own: bool) -> dict[str, Any]:
+        """Return the metadata with another class table. The flag is left out where it is False, as it once was."""
+        classes = [info.model_dump(mode="json") for info in table]
+        return {**self.facts, "classes": classes} | ({OWN_CLASSES: True} if own else {})
+
+    def _put_classes(self, table: ClassTable, own: bool) -> None:
+        """Write another class table, durably and all at once."""
+        facts = self._with_classes(table, own)
+        self.labels.set_attributes({ATTRIBUTE: facts}, facts["classes"][: len(table.scored)])
+        sync([self.path / "zarr.json"])
+        self.facts, self.class_table = facts, table
 
     def _next(self, op: Literal["undo", "redo"], author: str | None) -> int | None:
         """Return the action that is undone or redone next."""

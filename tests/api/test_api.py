@@ -143,6 +143,20 @@ def test_corrections_are_part_of_the_map_and_of_the_window_s_file(
     assert np.array_equal(np.asarray(fctl.open(segmented.path)), before)
 
 
+def test_corrections_with_classes_of_one_s_own_keep_them(segmented: fctl.Map, scene: Path, tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text("name,color\nreef,#0058ff\nsand,#ff2200\n")
+    path = tmp_path / "c.ome.zarr"
+    with fctl.corrections(scene, path, classes=table) as painted:
+        assert (painted.own_classes, painted.class_table.names) == (True, ("reef", "sand"))
+    with fctl.corrections(segmented, path) as painted:
+        assert painted.class_table.names == ("reef", "sand"), "the map's take no part"
+        painted.write(10, 20, np.full((30, 40), 2, np.uint8), author="ann")
+    with fctl.corrections(segmented, path, classes="inria") as painted:
+        assert painted.class_table.names == ("reef", "sand", "background", "building")
+        assert painted.area_by_class()["sand"] == 1200
+
+
 @pytest.mark.parametrize("write", [False, True])
 def test_corrections_follow_an_image_that_is_renamed(
     pixels: np.ndarray, segmented: fctl.Map, tmp_path: Path, write: bool

@@ -211,3 +211,35 @@ def test_corrections_are_no_segmentation(
     words = "done.ome.zarr: holds corrections; give the segmentation of their image."
     for call in (("next", done), ("next", done, store.path), ("next", done, done)):
         assert fctl(*call).sentence().endswith(words)
+
+
+def test_classes_of_one_s_own(fctl: Fctl, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(tmp_path / "image.png")
+    there, image = tmp_path / "c.ome.zarr", ("--image", tmp_path / "image.png")
+    for wrong, complaint in (
+        ((there, "loveda"), "there are no such corrections; name the --image"),
+        ((there, "mars", *image), "there is no such class table"),
+        ((there, "loveda", *image, "--merge", "x=water"), "x is no class of the corrections"),
+    ):
+        code, _, err = fctl("classes", *wrong)
+        assert (code, err.strip().count("\n")) == (2, 0), err
+        assert complaint in err
+        assert not there.exists()
+    code, out, err = fctl("classes", there, "loveda", *image)
+    assert code == 0, err
+    assert "background, building, road, water" in out
+    source = labels(tmp_path / "a.png", (0, 0, 10, 10, 1), (20, 20, 30, 30, 3))
+    assert fctl("import", there, source, "--author", "ann")[0] == 0
+    table = tmp_path / "own.csv"
+    table.write_text("name,color\nwater,#0058ff\nhouse,#ff2200\n")
+    code, _, err = fctl("classes", there, table)
+    assert code == 2
+    assert "100 px of building would be lost; say which class they become (--merge OLD=NEW)" in err
+    code, _, err = fctl("classes", there, table, "--merge", "building")
+    assert (code, "write the present class and the new one, as OLD=NEW" in err) == (2, True)
+    code, out, err = fctl("classes", there, table, "--merge", "building=house")
+    assert code == 0, err
+    assert f"former corrections: {there}.before-classes-1" in out
+    found = Corrections.open(there)
+    assert (found.own_classes, found.area_by_class()) == (True, {"water": 100, "house": 100, "not sure": 0})
+    assert Corrections.open(tmp_path / "c.ome.zarr.before-classes-1").area_by_class()["building"] == 100

@@ -290,6 +290,25 @@ def test_painting_resumes_where_the_corrections_are_another_pictures(
     assert widget.corrections.path == own
 
 
+def test_new_classes_are_kept_when_the_corrections_are_another_pictures(
+    window: Callable[..., Any], until: Until, rewritten: Path, awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    _, widget = open_rewritten(window, until, rewritten, awake_checkpoint)
+    widget.form.new_classes.click()
+    dialog = widget._editing.dialog
+    assert dialog is not None
+    dialog.begin("LoveDA")
+    dialog.accept()
+    until(lambda: not widget.busy)
+    assert widget.corrections is None
+    press(widget, until, "new")
+    until(lambda: widget.corrections is not None)
+    assert widget.corrections.path != tmp_path / "ortho.corrections.ome.zarr"
+    assert widget.corrections.own_classes
+    assert widget.corrections.class_table.names[1] == "building"
+    assert painted(tmp_path / "ortho.corrections.ome.zarr") == {0, 1}
+
+
 def test_corrections_of_another_size_leave_three_ways_refused_and_one_open(
     window: Callable[..., Any],
     until: Until,

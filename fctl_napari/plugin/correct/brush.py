@@ -171,7 +171,8 @@ class Brush(QObject):
         """Return the label of the class at world coordinates, or report why there is none."""
         with reported(self):
             if self._painting is not None:
-                return class_under(self._viewer, self._masks.require(), world, self._painting.table)
+                own = self._painting.corrections.own_classes
+                return class_under(self._viewer, self._masks.require(), world, self._painting.table, own=own)
         return None
 
 
@@ -191,7 +192,7 @@ def class_names(mask: Labels) -> tuple[str, ...]:
     return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
 
 
-def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
+def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable, *, own: bool = False) -> int:
     """Return the corrections' label of the class that a segmentation has at world coordinates.
 
     Parameters
@@ -204,6 +205,8 @@ def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTab
         World coordinates of the viewer.
     table : ClassTable
         Classes of the corrections.
+    own : bool, optional
+        True if they are the user's own.
 
     Returns
     -------
@@ -229,6 +232,6 @@ def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTab
     if name not in table.names:
         raise InputError(
             f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
-            "Edit here to add its classes."
+            + ("New classes to add it." if own else "Edit here to add its classes.")
         )
     return table.names.index(name) + 1

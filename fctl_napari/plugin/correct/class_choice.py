@@ -53,8 +53,10 @@ class ClassChoice:
         Returns
         -------
         list of str
-            Names of the classes.
+            Names of the classes. Empty if the classes are the user's own.
         """
+        if painting.corrections.own_classes:
+            return []
         return [name for name in self.names() if name not in painting.table.names]
 
     def describe(self, painting: Painting, areas: Mapping[str, int]) -> str:
@@ -73,8 +75,11 @@ class ClassChoice:
             Sentences for people. Empty if all is plain.
         """
         chosen, missing = self.names(), self.missing(painting)
-        others = [name for name in corrected_classes(areas) if name not in (*chosen, "not sure")]
+        corrected = [name for name in corrected_classes(areas) if name != "not sure"]
+        others = [name for name in corrected if name not in chosen]
         words = []
+        if painting.corrections.own_classes and len(corrected) < 2:
+            return "These are your own classes: paint at least two of them."
         if missing:
             words.append(f"These corrections lack {', '.join(missing)}: press Edit here to paint it, too.")
         if chosen and others:

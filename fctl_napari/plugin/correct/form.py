@@ -41,6 +41,10 @@ TOOLTIPS = {
     ),
     "undo": "Undo the last stroke, wherever it is, also those of earlier sessions (Ctrl+Z).",
     "redo": "Redo the stroke that was undone last (Ctrl+Shift+Z).",
+    "new_classes": (
+        "Make classes of your own: start from those of a data set, a checkpoint or a file, then rename, add, merge and "
+        "split them."
+    ),
     "pick": (
         f"Pick the class that the segmentation has under the cursor (key {KEYS['pick']}). Then click on the image."
     ),
@@ -90,6 +94,7 @@ class CorrectForm(QWidget):
         self.classes = ClassButtons(PAINT)
         self.pick = button("Pick from prediction", TOOLTIPS["pick"])
         self.pick.setCheckable(True)
+        self.new_classes = button("New classes…", TOOLTIPS["new_classes"])
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([DRAWN, ERROR])
         self.draw = tool("Draw", DRAW_TIP)
@@ -130,7 +135,7 @@ class CorrectForm(QWidget):
         column = QVBoxLayout(content)
         column.addLayout(fields)
         column.addWidget(self.classes)
-        column.addWidget(self.pick)
+        column.addLayout(row(self.pick, self.new_classes))
         column.addLayout(row(self.where, self.draw))
         column.addWidget(self.accept)
         column.addWidget(self.tabs, stretch=1)

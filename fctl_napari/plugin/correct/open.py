@@ -12,6 +12,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.api.locations import cache_folder
+from fctl_napari.correcting.class_edit import EditedTable, apply_edit
 from fctl_napari.correcting.correction_store import half_made
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import InputError
@@ -58,6 +59,7 @@ class Opening(QObject):
         self._file: OnDisk | None = None
         self._job: Job | None = None
         self._apart = False
+        self._own: EditedTable | None = None
 
     @property
     def busy(self) -> bool:
@@ -77,10 +79,10 @@ class Opening(QObject):
         source : ImageSource
             The image.
         """
-        self._apart = False
+        self._apart, self._own = False, None
         self._open(source, create=False)
 
-    def make(self, image: Image, *, apart: bool = False) -> None:
+    def make(self, image: Image, *, apart: bool = False, own: EditedTable | None = None) -> None:
         """Open the corrections of an image, or make them.
 
         Parameters
@@ -90,8 +92,11 @@ class Opening(QObject):
         apart : bool, optional
             If True, leave alone the corrections at the usual location, which are of another image, and use another
             location.
+        own : EditedTable or None, optional
+            Classes that the user made. None takes those that are chosen, or with ``apart`` those of the request that
+            was refused.
         """
-        self._apart = apart
+        self._apart, self._own = apart, self._own if apart and own is None else own
         self._file = OnDisk(image, "painting", self)
         self._file.waiting.connect(self.waiting)
         self._file.ready.connect(self._file_ready)
@@ -123,10 +128,10 @@ class Opening(QObject):
     def _open(self, source: ImageSource, *, create: bool) -> None:
         """Begin a job that opens corrections, in place of the one that is running."""
         table, store = self._classes()
-        apart = self._apart
+        apart, own = self._apart, self._own
 
         def work(progress: Progress) -> Opened | None:
-            return open_corrections(source, table, store, progress, create=create, apart=apart)
+            return open_corrections(source, table, store, progress, create=create, apart=apart, own=own)
 
         if self._job is not None:
             self._job.cancel()
@@ -173,10 +178,12 @@ def open_corrections(
     *,
     create: bool,
     apart: bool = False,
+    own: EditedTable | None = None,
 ) -> Opened | None:
     """Open the corrections of an image at their usual location (in a thread: this reads files).
 
-    They keep their classes. Only where nothing was ever painted, or where they are to be made, others are used.
+    They keep their classes. Only where nothing was ever painted and the classes are not the user's own, or where they
+    are to be made, others are used.
 
     Parameters
     ----------
@@ -194,6 +201,8 @@ def open_corrections(
     apart : bool, optional
         If True, leave alone the corrections at the usual location, which are of another image, and use a location that
         is named after this image's pixels.
+    own : EditedTable or None, optional
+        Classes that the user made, which take the place of all others.
 
     Returns
     -------
@@ -216,7 +225,7 @@ def open_corrections(
     path = named_path(usual, image) if apart else own_corrections(usual, image)
     if not create and not path.exists():
         return None
-    table = chosen_classes(table, store)
+    table = chosen_classes(table, store) if own is None else own.table
     if create or half_made(path):
         if table is None:
             raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
@@ -224,7 +233,9 @@ def open_corrections(
     else:
         corrections = Corrections.open(path, "r+", image=image)
     try:
-        if table is not None and corrections.blank:
+        if own is not None:
+            apply_edit(corrections, own)
+        elif table is not None and corrections.blank and not corrections.own_classes:
             corrections.add_classes(table)
         levels = StoredLevels(corrections.labels)
         progress(0, 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Literal
 
 import napari
@@ -10,7 +11,9 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.correcting.class_edit import EditedTable, apply_edit
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.exceptions import FctlError
 from fctl_napari.plugin.correct.edit_window import EditWindow
 from fctl_napari.plugin.correct.layer import (
     add_corrections,
@@ -219,6 +222,43 @@ class Painting(QObject):
         """
         self._edit.take()
         self._give(Change(work, then))
+
+    def change_classes(
+        self, edited: EditedTable, lose: Collection[str], then: Callable[[Path | FctlError | None], None]
+    ) -> None:
+        """Give the corrections classes of the user's own.
+
+        While they are written anew, the edit window is away: what is painted with a class's old label would become
+        another class.
+
+        Parameters
+        ----------
+        edited : EditedTable
+            The classes.
+        lose : collection of str
+            Names of the present classes whose px may become nothing.
+        then : callable
+            Function that is called on the main thread with the path of the former corrections (None if they were not
+            written anew), or with the error.
+        """
+        self._edit.take()
+        window = None if self.edit_layer is None else self._edit.window
+        if not edited.keeps_indices:
+            self._edit.hide()
+
+        def work(into: Corrections, progress: Progress) -> tuple[IntWindow | None, Path | FctlError | None]:
+            try:
+                former = apply_edit(into, edited, lose=lose, progress=progress)
+            except FctlError as error:
+                return None, error
+            return None if former is None else (0, 0, *into.shape), former
+
+        def done(result: Path | FctlError | None) -> None:
+            then(result)
+            if window is not None and self.edit_layer is None:
+                self._writer.give(ReadWindow(window, self._placed))
+
+        self._give(Change(work, done))
 
     def settle(self, then: Callable[[], object]) -> None:
         """Call a function when all that was painted until now is on disk.

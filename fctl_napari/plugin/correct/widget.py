@@ -20,6 +20,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.acceptance import Acceptance
 from fctl_napari.plugin.correct.brush import Brush
 from fctl_napari.plugin.correct.class_choice import ClassChoice, corrected_classes
+from fctl_napari.plugin.correct.class_editing import ClassEditing
 from fctl_napari.plugin.correct.corrected_image import CorrectedImage
 from fctl_napari.plugin.correct.exchange import Exchange
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
@@ -69,6 +70,7 @@ class CorrectWidget(DockedWidget):
         self._next = WhereNext(form.next, lambda: self._masks.store, self)
         self._listed = ListedRegions(napari_viewer, form, self._corrected, self._next, self.edit_here, self)
         self._acceptance = Acceptance(napari_viewer, form, self._masks, self._corrected, self)
+        self._editing = ClassEditing(form, self._corrected, self._opening, self._compare_classes, self)
         self._brush = Brush(napari_viewer, form, self._masks, self._actions(), self)
         self._connect()
         self._unbind = bind_keys(napari_viewer, {KEYS["here"]: form.here.click, **self._leading()})
@@ -178,8 +180,9 @@ class CorrectWidget(DockedWidget):
         """Show new classes, and give blank corrections the classes that are chosen."""
         if painting.show_classes():
             self._brush.show_classes()
-        chosen = self._classes.names()
-        if chosen and chosen != painting.table.names and not painting.unsaved and painting.corrections.blank:
+        chosen, there = self._classes.names(), painting.corrections
+        differ = bool(chosen) and chosen != painting.table.names and not there.own_classes
+        if differ and not painting.unsaved and there.blank:
             self._classes.add_to(painting)
         self._explain_classes(painting)
 

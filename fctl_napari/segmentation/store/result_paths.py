@@ -17,6 +17,7 @@ from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.segmentation.store.identity import same_image
+from fctl_napari.segmentation.store.store_swap import finish_swap
 from fctl_napari.segmentation.store.stored_image import stored_image
 
 STORE_SUFFIX = ".fctl.ome.zarr"
@@ -197,7 +198,10 @@ def own_corrections(usual: Path, image: Pyramid) -> Path:
     InputError
         The image cannot be read.
     """
-    stored, named = stored_image(usual), named_path(usual, image)
+    named = named_path(usual, image)
+    for path in (usual, named):
+        finish_swap(path)
+    stored = stored_image(usual)
     if stored is not None and same_image(stored, image):
         return usual
     its = stored_image(named)
@@ -261,7 +265,10 @@ def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
     list of Path
         Those of ``usual_corrections_paths`` that exist.
     """
-    return [path for path in usual_corrections_paths(image, store) if path.is_dir()]
+    paths = usual_corrections_paths(image, store)
+    for path in paths:
+        finish_swap(path)
+    return [path for path in paths if path.is_dir()]
 
 
 def usual_corrections_paths(image: Mapping[str, Any], store: Path) -> list[Path]:
