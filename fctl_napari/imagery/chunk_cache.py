@@ -83,6 +83,26 @@ class LastUsed(Generic[T]):
                 future.set_exception(error)
         return future.result()
 
+    def peek(self, key: Hashable) -> T | None:
+        """Return an object if it is cached and read.
+
+        Parameters
+        ----------
+        key : Hashable
+            Identity of the object.
+
+        Returns
+        -------
+        T or None
+            The object, or None.
+        """
+        with self._lock:
+            known = self._kept.get(key)
+            if known is None or not known[1].done() or known[1].exception() is not None:
+                return None
+            self._kept.move_to_end(key)
+            return known[1].result()
+
     def _drop(self, key: Hashable, future: Future[T]) -> None:
         with self._lock:
             known = self._kept.get(key)

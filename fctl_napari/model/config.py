@@ -24,6 +24,7 @@ EncoderName = Literal[
     "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
 ]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
+DecoderName = Literal["fcn8s", "linear", "mlp"]
 
 ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50"),
@@ -179,6 +180,9 @@ class FCtLConfig(BaseModel):
         Features that GLNet's branches share. ``last``: the image's last ones are given to the tile. ``down``: those of
         every layer are. ``both``: those of all tiles are given back to the image as well, which takes a pass over them
         before any is segmented.
+    decoder : {"fcn8s", "linear", "mlp"}
+        FCtL's decoder. ``fcn8s``: the paper's. ``linear`` and ``mlp`` are light heads on the features of the tile and
+        of its contexts, for frozen encoders: a multinomial logistic regression, and one with a hidden layer.
     multi_grid : bool
         If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
     """
@@ -218,6 +222,7 @@ class FCtLConfig(BaseModel):
     finest_skip: Literal[8, 4, 2] = 8
     bands: tuple[Band, ...] = ()
     sharing: Literal["last", "down", "both"] = "last"
+    decoder: DecoderName = "fcn8s"
     multi_grid: bool = False
 
     @model_serializer(mode="wrap")
@@ -228,6 +233,7 @@ class FCtLConfig(BaseModel):
             "sharing": ("last",),
             "multi_grid": (False,),
             "gpe_unit": ("tile",),
+            "decoder": ("fcn8s",),
         }
         return {key: value for key, value in dump(self).items() if value not in unset.get(key, ())}
 
@@ -238,6 +244,10 @@ class FCtLConfig(BaseModel):
             raise ValueError(f"each band may stand once, got {repeated[0]!r} twice")
         if self.multi_grid and self.architecture != "deeplabv3plus":
             raise ValueError(f"multi_grid is an option of deeplabv3plus, not of {self.architecture}; leave it out")
+        if self.decoder != "fcn8s" and self.architecture != "fctl":
+            raise ValueError(f"decoder is an option of fctl, not of {self.architecture}; leave it out")
+        if self.light and self.fc_channels is not None:
+            raise ValueError(f"fc_channels is an option of the decoder fcn8s, not of {self.decoder}; leave it out")
         if self.sharing != "last" and self.architecture != "glnet":
             raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
@@ -265,7 +275,7 @@ class FCtLConfig(BaseModel):
         if self.fc_kernel % 2 == 0:
             raise ValueError(f"fc_kernel must be odd, got {self.fc_kernel}")
         outer = [n for n in names if n != "local"]
-        if self.contexts and not self.lcf and self.ale == "none":
+        if self.contexts and not self.lcf and self.ale == "none" and not self.light:
             raise ValueError("contexts without lcf and ale would be unused; drop them or switch one on")
         if not self.contexts and self.ale != "none":
             raise ValueError("ale needs contexts to take its references from; set ale = 'none'")
@@ -274,7 +284,7 @@ class FCtLConfig(BaseModel):
                 f"ale structure {self.ale!r} refers to the {self.ale_reference} context, which is not among {names}"
             )
         idle = [n for n in outer if n != self.ale_reference]
-        if not self.lcf and self.ale in ("a", "b") and idle:
+        if not self.lcf and self.ale in ("a", "b") and idle and not self.light:
             raise ValueError(
                 f"without lcf, the {idle[0]} context would be unused by ale structure {self.ale!r}; drop it"
             )
@@ -296,7 +306,13 @@ class FCtLConfig(BaseModel):
     @property
     def title(self) -> str:
         """Title for people: architecture, encoder and, where it is not the tile, the input."""
-        return f"{self.architecture}, {self.encoder}" + (", sees the whole image" * (self.inference == "global"))
+        head = f", {self.decoder} head" if self.light else ""
+        return f"{self.architecture}, {self.encoder}{head}" + (", sees the whole image" * (self.inference == "global"))
+
+    @property
+    def light(self) -> bool:
+        """True if a light head is in the place of FCtL's decoder."""
+        return self.decoder != "fcn8s"
 
     @property
     def band_names(self) -> tuple[str, ...]:

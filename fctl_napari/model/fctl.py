@@ -13,6 +13,7 @@ from fctl_napari.model.decoder import FCN8sDecoder
 from fctl_napari.model.encoders import Encoder, Features, make_encoder
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.lcf import LCF
+from fctl_napari.model.light_decoder import HIDDEN, LightDecoder
 from fctl_napari.model.network import Network
 
 
@@ -115,17 +116,8 @@ class FCtL(Network):
             if config.ale != "none"
             else None
         )
-        decoder = FCN8sDecoder(
-            encoder,
-            channels,
-            config.classes,
-            config.tile_size,
-            config.finest_skip,
-            config.fc_channels,
-            config.fc_kernel,
-        )
-        self.decoder = decoder
-        self.strides = tuple(decoder.grids)
+        self.decoder = self._decoder(encoder, channels, width)
+        self.strides = tuple(self.decoder.grids)
         too_wide = [w for w in config.ale_windows if w > self.grid.size]
         if self.ale is not None and config.ale != "concat" and too_wide:
             warnings.warn(
@@ -133,6 +125,30 @@ class FCtL(Network):
                 "correlation_stride, a larger tile_size or smaller ale_windows.",
                 stacklevel=2,
             )
+
+    def _decoder(self, encoder: Encoder, channels: dict[int, int], width: int) -> FCN8sDecoder | LightDecoder:
+        """Make the decoder, given the channels of the tile's maps and those of X."""
+        config = self.config
+        if not config.light:
+            return FCN8sDecoder(
+                encoder,
+                channels,
+                config.classes,
+                config.tile_size,
+                config.finest_skip,
+                config.fc_channels,
+                config.fc_kernel,
+            )
+        return LightDecoder(
+            encoder,
+            channels,
+            {context.name: width for context in config.outer_contexts},
+            self.grid,
+            config.classes,
+            config.tile_size,
+            config.finest_skip,
+            HIDDEN if config.decoder == "mlp" else None,
+        )
 
     def neck(self, name: str) -> Neck:
         """Get the neck of a stream, which follows its encoder.
@@ -210,7 +226,7 @@ class FCtL(Network):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Add LCF and ALE to X_I, then run the decoder.
+        """Add LCF and ALE to X_I, and decode.
 
         Parameters
         ----------
@@ -230,6 +246,42 @@ class FCtL(Network):
         Tensor of float [B, classes, T, T]
             Logits.
         """
+        features = self.fused(tile, contexts, windows, without, fusion)
+        decoder = self.decoder
+        if isinstance(decoder, LightDecoder):
+            logits: Tensor = decoder(features, contexts, windows, without.contexts)
+        else:
+            logits = decoder(features)
+        return logits
+
+    def fused(
+        self,
+        tile: Features,
+        contexts: dict[str, Tensor],
+        windows: dict[str, Tensor],
+        without: Without = WHOLE,
+        fusion: list[Tensor] | None = None,
+    ) -> Features:
+        """Add LCF and ALE to X_I.
+
+        Parameters
+        ----------
+        tile : Features
+            From ``tile_features``.
+        contexts : dict of str to Tensor
+            From ``context_features`` by name.
+        windows : dict of str to Tensor
+            Windows of ``"tile"`` and the contexts, image px.
+        without : Without, optional
+            Parts that are left out.
+        fusion : list of Tensor or None, optional
+            List to which MCF's weights H_U are appended.
+
+        Returns
+        -------
+        Features
+            The tile's features, of which those at the correlation stride are enhanced.
+        """
         stride = self.config.correlation_stride
         x = tile[stride]
         everything = {"tile": x, **contexts}
@@ -238,5 +290,4 @@ class FCtL(Network):
             enhanced = enhanced + self.lcf(self.grid, everything, windows, without, fusion)
         if self.ale is not None and not without.ale:
             enhanced = enhanced + self.ale(self.grid, everything, windows, without.contexts)
-        logits: Tensor = self.decoder({**tile, stride: enhanced})
-        return logits
+        return {**tile, stride: enhanced}

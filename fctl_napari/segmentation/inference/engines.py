@@ -73,5 +73,9 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
 
 
 def _torch_alone(config: FCtLConfig) -> bool:
-    """Return whether only torch runs a network: one that computes more or less by tile, or shares every layer."""
-    return config.architecture == "cascadepsp" or config.sharing != "last"
+    """Return whether only torch runs a network.
+
+    These are one that computes more or less by tile, one that shares every layer, and one with a light head, for which
+    features are kept.
+    """
+    return config.architecture == "cascadepsp" or config.sharing != "last" or config.light

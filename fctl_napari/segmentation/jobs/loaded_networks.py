@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import CheckpointError
@@ -221,12 +221,17 @@ def _predictor(network: Network, device_type: str) -> TilePredictor:
         precision = resolve_precision(network.precision, device_type)
         return load_openvino(network.checkpoint, network.hash, precision, network.threads, exact_contexts=exact)
     from fctl_napari.model.checkpoint import load_checkpoint
+    from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
+    from fctl_napari.segmentation.inference.light_predictor import LightPredictor
 
-    return ExplainingPredictor(
-        load_checkpoint(network.checkpoint)[0],
-        device=network.device,
-        precision=network.precision,
-        batch=network.batch,
-        exact_contexts=exact,
-    )
+    model = load_checkpoint(network.checkpoint)[0]
+    options: dict[str, Any] = {
+        "device": network.device,
+        "precision": network.precision,
+        "batch": network.batch,
+        "exact_contexts": exact,
+    }
+    if isinstance(model, FCtL) and model.config.light:
+        return LightPredictor(model, **options)
+    return ExplainingPredictor(model, **options)

@@ -1,0 +1,408 @@
+"""Light head of one image: its cells from the corrections, the fit, and the checkpoint."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fctl_napari import __version__
+from fctl_napari.correcting.correction_store import KIND
+from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.evaluation.calibration import Calibration
+from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.exceptions import ConfigError, InputError, OutputError
+from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head, refit
+from fctl_napari.finetuning.light_head.request import HeadRequest
+from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, only, split, target_of
+from fctl_napari.finetuning.tile_sampling import Tile, data_hash
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import check_path, load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.light_decoder import LightDecoder
+from fctl_napari.model.model_card import (
+    Card,
+    checkpoint_hash,
+    read_card,
+    require_classes,
+    resolve_checkpoint,
+    without_folders,
+)
+from fctl_napari.model.network import Network
+from fctl_napari.segmentation.inference.light_predictor import KeptTile, LightPredictor
+from fctl_napari.segmentation.store.identity import image_facts
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
+from fctl_napari.training.data import Scene
+from fctl_napari.training.domain_facts import measure_domain
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class HeadProgress:
+    """Progress of a light head.
+
+    Attributes
+    ----------
+    done, total : int
+        Number of tiles whose features are there, and of all that were painted on.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """A light head that was written.
+
+    Attributes
+    ----------
+    path : Path
+        The checkpoint.
+    notes : tuple of str
+        What is to be known of it.
+    figures : dict of str to object
+        Figures on held-out cells; empty if nothing was held out.
+    """
+
+    path: Path
+    notes: tuple[str, ...]
+    figures: dict[str, Any]
+
+
+def light_network(parent: Network, classes: int, decoder: str = "linear", *, contexts: bool = True) -> FCtL:
+    """Make a network with a light decoder on the encoders and the fusion of another.
+
+    Parameters
+    ----------
+    parent : Network
+        The other network.
+    classes : int
+        Number of classes.
+    decoder : {"linear", "mlp"}, optional
+        The decoder.
+    contexts : bool, optional
+        If False, only the tile's encoder is taken.
+
+    Returns
+    -------
+    FCtL
+        The network in evaluation mode. Its decoder's weights are random.
+
+    Raises
+    ------
+    ConfigError
+        The other network is no FCtL.
+    """
+    if not isinstance(parent, FCtL):
+        raise ConfigError(
+            f"a light head stands on FCtL's encoders, and this network is {parent.config.title}; take another "
+            "checkpoint."
+        )
+    changes: dict[str, Any] = {"classes": classes, "decoder": decoder, "fc_channels": None}
+    if not contexts:
+        changes |= {"contexts": (), "ale": "none"}
+    model = make_network(parent.config.model_copy(update=changes))
+    assert isinstance(model, FCtL)
+    own = model.state_dict()
+    state = {key: value for key, value in parent.state_dict().items() if not key.startswith("decoder.") and key in own}
+    model.load_state_dict(state, strict=False)
+    return model.eval()
+
+
+class HeadFitter:
+    """Fit of one light head.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        All settings.
+
+    Attributes
+    ----------
+    table : ClassTable
+        Classes of the corrections.
+    image : Pyramid
+        The image as the network reads it.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint cannot be used.
+    InputError
+        The image or the corrections cannot be used, or fewer than two classes were painted.
+    ConfigError
+        The settings do not fit.
+    OutputError
+        The new checkpoint's name is taken.
+    """
+
+    def __init__(self, request: HeadRequest) -> None:
+        self.request = request
+        self.out = check_path(request.out)
+        if self.out.exists() and not (request.replace and _is_head(self.out)):
+            raise OutputError(f"{self.out}: exists already; choose another name.")
+        path = resolve_checkpoint(request.checkpoint)
+        parent, self._parent = load_checkpoint(path)
+        require_classes(request.checkpoint, self._parent)
+        self._parent_hash = checkpoint_hash(path)
+        self.image = open_image(request.image, value_range=request.value_range, bands=request.bands)
+        source, self.table = _open_strokes(request, self.image, self._parent)
+        self._source = source
+        self.model = light_network(parent, len(self.table.scored), request.decoder, contexts=request.contexts)
+        self._predictor = LightPredictor(
+            self.model, device=request.device, precision=request.precision, exact_contexts=request.exact_contexts
+        )
+        assert isinstance(self.model.decoder, LightDecoder)
+        self._decoder = self.model.decoder
+        tile = self.model.config.tile_size
+        self._grid = TileGrid(self.image.shape, tile, default_overlap(tile))
+
+    def stages(self) -> Generator[list[HeadProgress], None, HeadResult]:
+        """Fit the head and write it.
+
+        Returns
+        -------
+        HeadResult
+            The head.
+
+        Yields
+        ------
+        list of HeadProgress
+            Progress since the last stage.
+
+        Raises
+        ------
+        InputError
+            The image or the corrections are damaged, or fewer than two classes were painted.
+        OutputError
+            The disk is full or the folder is not writable.
+        """
+        try:
+            return (yield from self._stages())
+        finally:
+            self._predictor.close()
+
+    def _stages(self) -> Generator[list[HeadProgress], None, HeadResult]:
+        request = self.request
+        boxes = self._source.boxes()
+        parts = split(boxes, request.held_out, request.seed)
+        tiles = sorted({cell for box in boxes for cell in self._grid.cells_in(box)})
+        windows = [self._grid.window(cell) for cell in tiles]
+        generator = torch.Generator().manual_seed(request.seed)
+        learned: list[LabelledCells] = []
+        measured: list[LabelledCells] = []
+        seen: dict[Tile, NDArray[np.uint8]] = {}
+        for number, (cell, kept) in enumerate(zip(tiles, self._predictor.features(self.image, windows), strict=True)):
+            values = self._values(cell)
+            seen[Tile(0, windows[number])] = values
+            hidden = only(values, windows[number], parts.held_out)
+            for side, part in ((learned, np.where(hidden > 0, 0, values)), (measured, hidden)):
+                found = self._cells(kept, part.astype(np.uint8), generator)
+                if found is not None:
+                    side.append(found)
+            yield [HeadProgress(number + 1, len(tiles))]
+        everything = [*learned, *measured]
+        if not everything or int(LabelledCells.joined(everything).known.sum()) < 2:
+            raise InputError(f"{request.corrections}: holds px of fewer than two classes; paint a second one.")
+        cells = LabelledCells.joined(learned or measured).drawn(request.most_cells, generator)
+        held = LabelledCells.joined(measured).drawn(request.most_cells, generator) if measured and learned else None
+        if held is not None and not (held.known & cells.known).any():
+            held = None
+        head, decay = self._fit(fit_head, cells, held, request.decoder == "mlp", generator)
+        yield []
+        figures: dict[str, Any] = {}
+        notes = [parts.note] if parts.note else []
+        if held is not None:
+            figures = _figures(head.scores(held.features), held.pixels, self.table, request)
+            cells = LabelledCells.joined(everything).drawn(request.most_cells, generator)
+            head = self._fit(refit, cells, head, decay, generator)
+            yield []
+        missing = [name for name, there in zip(self.table.names, head.known.tolist(), strict=True) if not there]
+        if missing:
+            notes.append(f"Not painted, and never predicted: {', '.join(missing)}.")
+        head.install(self._decoder)
+        round_as_stored(self.model)
+        card = self._card(decay, head.temperature, len(cells.features), figures, notes, seen)
+        save_checkpoint(self.out, self.model, card)
+        return HeadResult(self.out, tuple(notes), figures)
+
+    @staticmethod
+    def _fit(function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in a thread that computes alone: several would wait for each other after each small step."""
+        with ThreadPoolExecutor(1, "fctl-head", torch.set_num_threads, (1,)) as alone:
+            return alone.submit(function, *arguments).result()
+
+    def _values(self, cell: Cell) -> NDArray[np.uint8]:
+        """Read what was painted in the core of a tile, over its window. It is 0 elsewhere, and where it is not sure."""
+        window = self._grid.window(cell)
+        values = only(target_of(self._source, window), window, [self._grid.core(cell)])
+        values[values == NOT_SURE] = 0
+        values[~self._predictor.read_valid(self.image, window)] = 0
+        return values
+
+    def _cells(self, tile: KeptTile, values: NDArray[np.uint8], generator: torch.Generator) -> LabelledCells | None:
+        """Return the cells of a tile that were painted on, or None without any."""
+        if not values.any():
+            return None
+        decoder, classes = self._decoder, len(self.table.scored)
+        size = decoder.cells.size
+        of_pixels = decoder.cells.cells_of_pixels().numpy()
+        rows, columns = np.nonzero(values)
+        index_of = (of_pixels[rows] * size + of_pixels[columns]) * classes + values[rows, columns] - 1
+        pixels = np.bincount(index_of, minlength=size * size * classes).reshape(-1, classes)
+        there = np.flatnonzero(pixels.any(1))
+        cells = LabelledCells(torch.from_numpy(there)[:, None].float(), torch.from_numpy(pixels[there]).float())
+        cells = cells.drawn(self.request.most_cells // 8, generator)
+        index = cells.features[:, 0].long()
+        features = decoder.features_at((index // size, index % size), tile.tile, tile.contexts, tile.windows)
+        return LabelledCells(features, cells.pixels)
+
+    def _card(
+        self,
+        decay: float,
+        temperature: float,
+        cells: int,
+        figures: dict[str, Any],
+        notes: Sequence[str],
+        seen: dict[Tile, NDArray[np.uint8]],
+    ) -> Card:
+        request, image = self.request, self.image
+        facts = image_facts(image)
+        provenance: dict[str, Any] = {
+            "parent": {"name": self._parent.name, "hash": self._parent_hash},
+            "head": {
+                "settings": request.model_dump(mode="json", exclude={"out", "replace"}),
+                "image": {key: facts[key] for key in ("name", "fingerprint")},
+                "corrections": data_hash([facts["fingerprint"]], seen),
+                "cells": cells,
+                "weight_decay": decay,
+                "temperature": round(temperature, 3),
+                **({"notes": list(notes)} if notes else {}),
+            },
+            "precision": self._predictor.precision,
+            "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
+        }
+        whole = (0, 0, *image.shape)
+        name = PurePath(image.path or image.name).name
+        scene = Scene(name, image, np.zeros((1, 1), np.uint8), (whole,), (), ())
+        return Card(
+            name=request.name,
+            description=f"A light head on the encoders of {self._parent.name}, learned from strokes on {name}.",
+            config=self.model.config,
+            classes=self.table,
+            provenance=without_folders(provenance),
+            figures=figures,
+            domain=measure_domain([scene], self.model.config),
+        )
+
+
+def stages(request: HeadRequest) -> Generator[list[HeadProgress], None, HeadResult]:
+    """Fit a light head in stages in the worker process, as a job of ``segmentation.jobs.stateful_job``.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        All settings.
+
+    Returns
+    -------
+    HeadResult
+        The head.
+
+    Yields
+    ------
+    list of HeadProgress
+        Progress since the last stage.
+
+    Raises
+    ------
+    FctlError
+        The run fails, see ``HeadFitter``.
+    """
+    return (yield from HeadFitter(request).stages())
+
+
+def fit_light_head(request: HeadRequest) -> HeadResult:
+    """Fit a light head in this process.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        All settings.
+
+    Returns
+    -------
+    HeadResult
+        The head.
+
+    Raises
+    ------
+    FctlError
+        The run fails, see ``HeadFitter``.
+    """
+    run = stages(request)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result: HeadResult = end.value
+            return result
+
+
+def _is_head(path: Path) -> bool:
+    """Return whether a checkpoint is a light head."""
+    return read_card(path).config.light
+
+
+def _open_strokes(request: HeadRequest, image: Pyramid, parent: Card) -> tuple[CorrectionSource, ClassTable]:
+    """Open what was painted, in its own classes."""
+    path = Path(request.corrections)
+    labels = LabelPyramid.open(path)
+    if labels.attributes.get(ATTRIBUTE, {}).get("kind") == KIND:
+        corrections = Corrections.open(path, image=image)
+        source: CorrectionSource = corrections
+        classes = [info.model_dump() for info in corrections.class_table.scored]
+    else:
+        classes = labels.classes or [info.model_dump() for info in parent.classes.scored]
+        source = LabelCorrections(labels, [one["name"] for one in classes])
+    if len(classes) < 2:
+        raise InputError(f"{path}: has one class; give it a second one.")
+    if source.shape != image.shape:
+        (h, w), (height, width) = source.shape, image.shape
+        raise InputError(
+            f"{path}: is {h} x {w} px where its image is {height} x {width}; corrections belong to an image of "
+            "their own size."
+        )
+    return source, ClassTable.model_validate({"classes": [{k: one[k] for k in ("name", "color")} for one in classes]})
+
+
+def _figures(scores: Tensor, pixels: Tensor, table: ClassTable, request: HeadRequest) -> dict[str, Any]:
+    """Compute the figures of a head on held-out cells."""
+    confidence, predicted = scores.softmax(1).max(1)
+    classes, counts = pixels.shape[1], pixels.long().numpy()
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix.T, predicted.numpy(), counts)
+    levels = (confidence * 255).round().clamp(1, 255).long().numpy()
+    right = counts[np.arange(len(counts)), predicted.numpy()]
+    by_level = [np.bincount(levels, weights, 256).astype(np.int64) for weights in (counts.sum(1), right)]
+    found = Scores.from_confusion(matrix, table.names).to_json()
+    name = PurePath(request.image).name
+    return found | {
+        "calibration_error": round(Calibration(*by_level).ece(), 4),
+        "measured_on": f"held-out strokes on {name}, of a head that was fitted without them",
+    }

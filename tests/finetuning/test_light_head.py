@@ -1,0 +1,128 @@
+"""Light heads: learned from strokes, with classes of their own, and a checkpoint like any other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from finetuning.conftest import Corrected
+
+from fctl_napari.exceptions import InputError, OutputError
+from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head
+from fctl_napari.finetuning.light_head.head import fit_light_head
+from fctl_napari.finetuning.light_head.request import HeadRequest
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.segmentation.inference import light_predictor
+from fctl_napari.segmentation.inference.light_predictor import LightPredictor
+from fctl_napari.segmentation.inference.predictor import Predictor
+
+COLORS = {"shade": (0, 0, 9), "sun": (9, 9, 0), "sea": (0, 9, 9)}
+CLASSES = [{"name": name, "color": color} for name, color in COLORS.items()]
+
+
+@pytest.fixture
+def strokes(corrected: Corrected, tmp_path: Path) -> Path:
+    """Strokes of two of three classes that the parent does not have, some apart from others."""
+    ground_truth = corrected.ground_truth
+    path = tmp_path / "strokes.ome.zarr"
+    labels = LabelPyramid.create(path, ground_truth.shape, classes=CLASSES)
+    painted = np.zeros_like(ground_truth)
+    for y in range(8, ground_truth.shape[0], 96):
+        for x in range(8, ground_truth.shape[1], 80):
+            painted[y : y + 12, x : x + 12] = ground_truth[y : y + 12, x : x + 12] + 1
+    labels.write(0, 0, painted.astype(np.uint8))
+    return path
+
+
+def request_for(corrected: Corrected, strokes: Path, out: Path, **fields: object) -> HeadRequest:
+    usual = {"image": str(corrected.folder / "new.png"), "checkpoint": str(corrected.parent)}
+    usual |= {"corrections": str(strokes), "out": str(out), "precision": "fp32", "device": "cpu"}
+    return HeadRequest(**(usual | fields))
+
+
+@pytest.mark.parametrize("decoder", ["linear", "mlp"])
+def test_head_learns_classes_that_its_parent_does_not_have(
+    corrected: Corrected, strokes: Path, tmp_path: Path, decoder: str
+) -> None:
+    out = tmp_path / "head.safetensors"
+    result = fit_light_head(request_for(corrected, strokes, out, decoder=decoder))
+    card = read_card(out)
+    assert card.classes.names == ("shade", "sun", "sea")
+    assert card.provenance["parent"]["hash"] == checkpoint_hash(corrected.parent)
+    assert any("sea" in note for note in result.notes)
+    assert str(tmp_path) not in json.dumps(card.provenance)
+    model, _ = load_checkpoint(out)
+    image = open_image(corrected.folder / "new.png")
+    predictor = Predictor(model, precision="fp32", device="cpu")
+    (_, labels, _), *_ = predictor.classify(image, [(0.0, 0.0, 64.0, 64.0)])
+    predictor.close()
+    assert set(np.unique(labels)) <= {1, 2}
+    assert (labels == corrected.ground_truth[:64, :64] + 1).mean() > 0.9
+
+
+def test_kept_features_give_the_same_classes(corrected: Corrected, strokes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "head.safetensors"
+    fit_light_head(request_for(corrected, strokes, out))
+    image = open_image(corrected.folder / "new.png")
+    windows = [(0.0, 0.0, 64.0, 64.0), (32.0, 32.0, 96.0, 96.0), (64.0, 0.0, 128.0, 64.0)]
+
+    def logits(kind: type[Predictor]) -> list[np.ndarray]:
+        predictor = kind(load_checkpoint(out)[0], precision="fp32", device="cpu")
+        found = [values for _, values in predictor.predict(image, windows)]
+        predictor.close()
+        return found
+
+    plain, first = logits(Predictor), logits(LightPredictor)
+    held = light_predictor._kept.held
+    again = logits(LightPredictor)
+    assert light_predictor._kept.held == held > 0
+    for a, b, c in zip(plain, first, again, strict=True):
+        assert np.array_equal(a, b)
+        assert np.array_equal(b, c)
+
+
+def test_same_request_gives_the_same_head(corrected: Corrected, strokes: Path, tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in ("a/head.safetensors", "b/head.safetensors"))
+    for out in (first, second):
+        out.parent.mkdir()
+        fit_light_head(request_for(corrected, strokes, out))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_head_is_only_replaced_where_that_was_asked_for(corrected: Corrected, strokes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "head.safetensors"
+    fit_light_head(request_for(corrected, strokes, out))
+    with pytest.raises(OutputError, match="exists already"):
+        fit_light_head(request_for(corrected, strokes, out))
+    fit_light_head(request_for(corrected, strokes, out, replace=True))
+    other = tmp_path / "parent.safetensors"
+    other.write_bytes(corrected.parent.read_bytes())
+    with pytest.raises(OutputError, match="exists already"):
+        fit_light_head(request_for(corrected, strokes, other, replace=True))
+
+
+def test_one_class_is_too_few(corrected: Corrected, tmp_path: Path) -> None:
+    path = tmp_path / "one.ome.zarr"
+    labels = LabelPyramid.create(path, corrected.ground_truth.shape, classes=CLASSES)
+    labels.write(0, 0, np.full((20, 20), 2, np.uint8))
+    with pytest.raises(InputError, match="second"):
+        fit_light_head(request_for(corrected, path, tmp_path / "head.safetensors"))
+    assert not (tmp_path / "head.safetensors").exists()
+
+
+def test_fit_finds_a_linear_rule_and_how_sure_it_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(600, 5, generator=generator)
+    own = (features[:, 0] * 2 - features[:, 3] + torch.randn(600, generator=generator) > 0).long()
+    pixels = torch.nn.functional.one_hot(own, 3).float() * 4
+    first, second = LabelledCells(features[:300], pixels[:300]), LabelledCells(features[300:], pixels[300:])
+    head, _ = fit_head(first, second, False, generator)
+    scores = head.scores(second.features)
+    assert float((scores.argmax(1) == own[300:]).float().mean()) > 0.8
+    assert not (scores.argmax(1) == 2).any()
+    confidence, right = scores.softmax(1).max(1).values, scores.argmax(1) == own[300:]
+    assert abs(float(confidence.mean()) - float(right.float().mean())) < 0.06
