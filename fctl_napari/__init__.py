@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "api.exporting": ["export"],
         "api.finetuning": ["Candidate", "finetune"],
         "api.image": ["Image"],
+        "api.light_heads": ["fit_head"],
         "api.maps": ["Map"],
         "api.measuring": ["Errors", "Figures", "errors", "evaluate"],
         "api.opening": ["open", "sample"],

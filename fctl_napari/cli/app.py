@@ -19,6 +19,7 @@ from fctl_napari.cli import (
     explain,
     export,
     finetune,
+    fit_head,
     info,
     model,
     points,
@@ -38,8 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for commands in (
-    *(demo, info, convert, segment, explain, weights, export, evaluate, points, report, corrections, finetune, refine),
-    *(data, train, model, ablate, cache),
+    *(demo, info, convert, segment, explain, weights, export, evaluate, points, report, corrections, finetune),
+    *(fit_head, refine, data, train, model, ablate, cache),
 ):
     commands.add_commands(app)
 

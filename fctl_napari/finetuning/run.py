@@ -190,14 +190,25 @@ def travelling(request: FinetuneRequest) -> FinetuneRequest:
     FinetuneRequest
         The request with absolute paths. URLs and names of built-in checkpoints stay as they are.
     """
-
-    def whole(location: str | None) -> str | None:
-        return location if location is None or is_url(location) else str(Path(location).absolute())
-
-    locations = {
-        name: whole(getattr(request, name)) for name in ("image", "corrections", "out", "truth", "data_folder")
-    }
+    names = ("image", "corrections", "out", "truth", "data_folder")
+    locations = {name: None if (value := getattr(request, name)) is None else absolute(value) for name in names}
     if request.checkpoint not in builtin_checkpoints():
-        locations["checkpoint"] = whole(request.checkpoint)
-    further = tuple((str(whole(image)), str(whole(corrections))) for image, corrections in request.further)
+        locations["checkpoint"] = absolute(request.checkpoint)
+    further = tuple((absolute(image), absolute(corrections)) for image, corrections in request.further)
     return request.model_copy(update={**locations, "further": further})
+
+
+def absolute(location: str) -> str:
+    """Convert a path to an absolute one.
+
+    Parameters
+    ----------
+    location : str
+        Path or address.
+
+    Returns
+    -------
+    str
+        The absolute path. An address stays as it is.
+    """
+    return location if is_url(location) else str(Path(location).absolute())

@@ -311,32 +311,6 @@ class HeadFitter:
         )
 
 
-def stages(request: HeadRequest) -> Generator[list[HeadProgress], None, HeadResult]:
-    """Fit a light head in stages in the worker process, as a job of ``segmentation.jobs.stateful_job``.
-
-    Parameters
-    ----------
-    request : HeadRequest
-        All settings.
-
-    Returns
-    -------
-    HeadResult
-        The head.
-
-    Yields
-    ------
-    list of HeadProgress
-        Progress since the last stage.
-
-    Raises
-    ------
-    FctlError
-        The run fails, see ``HeadFitter``.
-    """
-    return (yield from HeadFitter(request).stages())
-
-
 def fit_light_head(request: HeadRequest) -> HeadResult:
     """Fit a light head in this process.
 
@@ -355,7 +329,7 @@ def fit_light_head(request: HeadRequest) -> HeadResult:
     FctlError
         The run fails, see ``HeadFitter``.
     """
-    run = stages(request)
+    run = HeadFitter(request).stages()
     while True:
         try:
             next(run)
