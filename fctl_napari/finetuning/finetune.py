@@ -32,6 +32,8 @@ from fctl_napari.finetuning.unfinished import check_waiting
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.light_network import full_network
 from fctl_napari.model.model_card import checkpoint_hash, require_classes, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
@@ -47,7 +49,8 @@ Watch = Callable[[FinetuneProgress], None]
 class Finetuner:
     """One fine-tuning run.
 
-    The candidate waits for ``keep`` or ``roll_back``, whatever the gate result is.
+    The candidate waits for ``keep`` or ``roll_back``, whatever the gate result is. A light head becomes a full network,
+    which is held to the head's predictions.
 
     Parameters
     ----------
@@ -133,6 +136,11 @@ class Finetuner:
         self.device = resolve_device(request.device)
         self.model, self.card = load_checkpoint(parent)
         require_classes(request.checkpoint, self.card)
+        parents_decoder = None
+        if isinstance(self.model, FCtL) and self.card.config.light:
+            parents_decoder, self.model = self.model.decoder, full_network(self.model)
+            grown = {"config": self.model.config, "description": f"FCtL, learned from the light head {self.card.name}."}
+            self.card = self.card.model_copy(update=grown)
         self.parent_hash = checkpoint_hash(parent)
         corrected = [self._open(*pair, None if number else corrections) for number, pair in enumerate(request.pairs)]
         self._images = [image_facts(one.image) for one in corrected]
@@ -169,6 +177,7 @@ class Finetuner:
             self.device,
             precision,
             exact=request.exact_contexts,
+            parents_decoder=parents_decoder,
         )
         self.optimizer = Adam(list(self.network.learning.values()))
         self._pixels = self.sets.class_pixels(self._classes)

@@ -47,6 +47,8 @@ class TileNetwork:
         Precision of the network.
     exact : bool, optional
         If True, contexts are resampled from full resolution.
+    parents_decoder : nn.Module or None, optional
+        Decoder of the parent, if it differs in nothing else. None for that of ``model`` as it is now.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class TileNetwork:
         precision: Precision,
         *,
         exact: bool = False,
+        parents_decoder: nn.Module | None = None,
     ) -> None:
         if model.gathers:
             raise ConfigError(
@@ -87,6 +90,8 @@ class TileNetwork:
         names = ("tile", *(c.name for c in model.config.outer_contexts))
         self._live = {name for name in names if _learns(model, name)}
         self.parents_network = _parent_of(model, [name for name in names if name not in self._live], precision)
+        if parents_decoder is not None:
+            self.parents_network.decoder = parents_decoder.requires_grad_(False).to(device).eval()
 
     def logits(self, tiles: Sequence[Tile]) -> Tensor:
         """Compute the logits of tiles, with gradients where they are enabled.

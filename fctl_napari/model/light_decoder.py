@@ -17,6 +17,9 @@ from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolati
 HIDDEN = 64
 """Channels of the hidden layer."""
 
+NEVER = -1e4
+"""Score of a class that is never predicted."""
+
 
 def as_kept(features: Tensor) -> Tensor:
     """Round features as a cache keeps them, so that it makes no difference whether they come from there.

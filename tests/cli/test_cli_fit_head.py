@@ -52,7 +52,7 @@ def test_a_head_is_learned_segments_and_explains(
     strokes = LabelPyramid.open(locations[1]).read((0, 0, 200, 320))
     assert (values == strokes)[strokes > 0].mean() > 0.9
     shown = fctl_api.explain(fctl_api.open(locations[0]), (20, 20), head, device="cpu")
-    assert set(shown.attention) == {"local", "medium", "large"}
+    assert set(shown.weights) == {"local", "medium", "large"}
 
 
 def test_python_learns_the_same_head(
@@ -71,8 +71,18 @@ def test_python_learns_the_same_head(
 def test_strokes_of_one_class_are_too_few(
     fctl: Fctl, locations: tuple[Path, Path], awake_checkpoint: Path, tmp_path: Path
 ) -> None:
-    labels = LabelPyramid.create(tmp_path / "one.ome.zarr", (200, 320), classes=[{"name": n} for n in ("a", "b")])
+    labels = LabelPyramid.create(
+        tmp_path / "one.ome.zarr", (200, 320), classes=[{"name": n, "color": (1, 1, 1)} for n in ("a", "b")]
+    )
     labels.write(0, 0, np.full((20, 20), 2, np.uint8))
-    call = ("fit-head", locations[0], labels.path, "--checkpoint", awake_checkpoint, "--out", tmp_path / "x.safetensors")
+    call = (
+        "fit-head",
+        locations[0],
+        labels.path,
+        "--checkpoint",
+        awake_checkpoint,
+        "--out",
+        tmp_path / "x.safetensors",
+    )
     assert "paint a second one" in fctl(*call).sentence()
-    assert "choose linear or mlp" in fctl(*call, "--decoder", "tree").sentence()
+    assert "decoder" in fctl(*call, "--decoder", "tree").sentence()

@@ -9,12 +9,18 @@ import torch
 from finetuning.conftest import Corrected
 
 from fctl_napari.exceptions import InputError, OutputError
+from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head
 from fctl_napari.finetuning.light_head.head import fit_light_head
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.config import make_config
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.light_decoder import LightDecoder
+from fctl_napari.model.light_network import full_network
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference import light_predictor
 from fctl_napari.segmentation.inference.light_predictor import LightPredictor
@@ -103,6 +109,48 @@ def test_head_is_only_replaced_where_that_was_asked_for(corrected: Corrected, st
     other.write_bytes(corrected.parent.read_bytes())
     with pytest.raises(OutputError, match="exists already"):
         fit_light_head(request_for(corrected, strokes, other, replace=True))
+
+
+@pytest.mark.parametrize("decoder", ["linear", "mlp"])
+def test_head_grows_into_a_full_network(corrected: Corrected, strokes: Path, tmp_path: Path, decoder: str) -> None:
+    head, out = tmp_path / "head.safetensors", tmp_path / "full.safetensors"
+    fit_light_head(request_for(corrected, strokes, head, decoder=decoder))
+    request = corrected.request(out, checkpoint=str(head), corrections=str(strokes))
+    result = finetune(request, keep_anyway=True)
+    card = read_card(out)
+    assert not card.config.light
+    assert card.classes.names == ("shade", "sun", "sea")
+    assert card.provenance["parent"]["hash"] == checkpoint_hash(head)
+    assert "light head head" in card.description
+    assert set(result.card.before) == set(result.card.after)
+    assert result.card.before["held_out"].probability.mean() > 0.8  # the gate's parent is the head
+
+
+def test_full_network_starts_with_the_scores_of_the_tile() -> None:
+    torch.manual_seed(0)
+    contexts = [{"name": "local"}, {"name": "medium", "scale": 2.0}]
+    config = make_config(
+        encoder="efficientnet_lite0",
+        tile_size=128,
+        classes=3,
+        width=16,
+        contexts=contexts,
+        ale="none",
+        decoder="linear",
+    )
+    head = make_network(config).eval()
+    assert isinstance(head, FCtL)
+    assert isinstance(head.decoder, LightDecoder)
+    full = full_network(head)
+    tile, around = torch.rand(2, 1, 3, 128, 128) * 255
+    windows = {"tile": torch.tensor([[64.0, 64, 192, 192]]), "medium": torch.tensor([[0.0, 0, 256, 256]])}
+    medium = head.decoder.project["medium"]
+    medium.weight.data.zero_()
+    medium.bias.data.zero_()
+    with torch.no_grad():
+        expected, found = (model(tile, {"medium": around}, windows) for model in (head, full))
+    inner = (slice(None), slice(None), slice(32, 96), slice(32, 96))  # at the rim they interpolate otherwise
+    assert torch.allclose(found[inner], expected[inner], atol=0.02 * float(expected.abs().max()))
 
 
 def test_one_class_is_too_few(corrected: Corrected, tmp_path: Path) -> None:

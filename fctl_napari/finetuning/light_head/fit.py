@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from fctl_napari.model.light_decoder import HIDDEN, LightDecoder
+from fctl_napari.model.light_decoder import HIDDEN, NEVER, LightDecoder
 
 DECAYS = (1e-1, 1e-2, 1e-3)
 """Weight decays that are tried, from strong to weak, each from the solution of the one before."""
@@ -22,9 +22,6 @@ BALANCE = 0.5
 
 STEPS = 60
 """Largest number of L-BFGS steps."""
-
-NEVER = -1e4
-"""Score of a class that was not painted, so that it is never predicted."""
 
 SMALLEST_DEVIATION = 1e-3
 """Added to the standard deviation of each feature, as some are the same in all cells."""

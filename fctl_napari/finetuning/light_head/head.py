@@ -19,7 +19,7 @@ from fctl_napari.correcting.correction_store import KIND
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.metrics import Scores
-from fctl_napari.exceptions import ConfigError, InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head, refit
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, only, split, target_of
@@ -27,11 +27,10 @@ from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import check_path, load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder
+from fctl_napari.model.light_network import light_network
 from fctl_napari.model.model_card import (
     Card,
     checkpoint_hash,
@@ -40,7 +39,6 @@ from fctl_napari.model.model_card import (
     resolve_checkpoint,
     without_folders,
 )
-from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.light_predictor import KeptTile, LightPredictor
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.store import ATTRIBUTE
@@ -82,46 +80,6 @@ class HeadResult:
     path: Path
     notes: tuple[str, ...]
     figures: dict[str, Any]
-
-
-def light_network(parent: Network, classes: int, decoder: str = "linear", *, contexts: bool = True) -> FCtL:
-    """Make a network with a light decoder on the encoders and the fusion of another.
-
-    Parameters
-    ----------
-    parent : Network
-        The other network.
-    classes : int
-        Number of classes.
-    decoder : {"linear", "mlp"}, optional
-        The decoder.
-    contexts : bool, optional
-        If False, only the tile's encoder is taken.
-
-    Returns
-    -------
-    FCtL
-        The network in evaluation mode. Its decoder's weights are random.
-
-    Raises
-    ------
-    ConfigError
-        The other network is no FCtL.
-    """
-    if not isinstance(parent, FCtL):
-        raise ConfigError(
-            f"a light head stands on FCtL's encoders, and this network is {parent.config.title}; take another "
-            "checkpoint."
-        )
-    changes: dict[str, Any] = {"classes": classes, "decoder": decoder, "fc_channels": None}
-    if not contexts:
-        changes |= {"contexts": (), "ale": "none"}
-    model = make_network(parent.config.model_copy(update=changes))
-    assert isinstance(model, FCtL)
-    own = model.state_dict()
-    state = {key: value for key, value in parent.state_dict().items() if not key.startswith("decoder.") and key in own}
-    model.load_state_dict(state, strict=False)
-    return model.eval()
 
 
 class HeadFitter:
