@@ -10,7 +10,7 @@ from finetuning.conftest import Corrected
 
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.finetune import finetune
-from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head
+from fctl_napari.finetuning.light_head.fit import LabelledCells, calibrate, fit_head
 from fctl_napari.finetuning.light_head.head import fit_light_head
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -168,7 +168,8 @@ def test_fit_finds_a_linear_rule_and_how_sure_it_is() -> None:
     own = (features[:, 0] * 2 - features[:, 3] + torch.randn(600, generator=generator) > 0).long()
     pixels = torch.nn.functional.one_hot(own, 3).float() * 4
     first, second = LabelledCells(features[:300], pixels[:300]), LabelledCells(features[300:], pixels[300:])
-    head, _ = fit_head(first, second, False, generator)
+    head = fit_head(first, torch.ones(5), False, generator)
+    calibrate(head, second)
     scores = head.scores(second.features)
     assert float((scores.argmax(1) == own[300:]).float().mean()) > 0.8
     assert not (scores.argmax(1) == 2).any()

@@ -11,11 +11,8 @@ from torch import Tensor, nn
 
 from fctl_napari.model.light_decoder import HIDDEN, NEVER, LightDecoder
 
-DECAYS = (1e-1, 1e-2, 1e-3)
-"""Weight decays that are tried, from strong to weak, each from the solution of the one before."""
-
-USUAL_DECAY = 1e-2
-"""Weight decay where nothing is held out to choose it by."""
+DECAY = 1.0
+"""Weight decay, which is strong: strokes show few of the regions that a class has."""
 
 BALANCE = 0.5
 """Power of the inverse number of a class's px by which it is weighed."""
@@ -92,14 +89,14 @@ class LabelledCells:
 
 @dataclass
 class FittedHead:
-    """Weights of a light head over standardized features.
+    """Weights of a light head over scaled features.
 
     Attributes
     ----------
     layers : list of tuple of (Tensor, Tensor)
         Weight [outputs, inputs] and bias [outputs] of one or two layers.
     center, deviation : Tensor of float32 [D]
-        Mean and standard deviation of the features.
+        Mean of the features, and the divisor that scales them.
     known : Tensor of bool [classes]
         Classes that were painted; others are never predicted.
     temperature : float
@@ -154,78 +151,31 @@ class FittedHead:
 
 
 def fit_head(
-    cells: LabelledCells,
-    held_out: LabelledCells | None,
-    hidden: bool,
-    generator: torch.Generator,
-) -> tuple[FittedHead, float]:
-    """Fit a head, with the weight decay and the temperature that predict held-out cells best.
+    cells: LabelledCells, scale: Tensor, hidden: bool, generator: torch.Generator, like: FittedHead | None = None
+) -> FittedHead:
+    """Fit a head to cells.
 
     Parameters
     ----------
     cells : LabelledCells
         Cells to learn from.
-    held_out : LabelledCells or None
-        Cells to choose by. None takes the usual weight decay and no temperature.
+    scale : Tensor of float32 [D]
+        Standard deviation that each feature is given: weights of features below 1 decay more.
     hidden : bool
         If True, fit a hidden layer of ``HIDDEN`` channels.
     generator : torch.Generator
         Source of chance.
-
-    Returns
-    -------
-    head : FittedHead
-        The head.
-    decay : float
-        Its weight decay.
-    """
-    start, found = None, []
-    decays = (USUAL_DECAY,) if held_out is None else DECAYS
-    for decay in decays:
-        head = _fit(cells, decay, hidden, generator, start)
-        start = head.layers
-        loss = 0.0
-        if held_out is not None:
-            head.temperature = _temperature(head, held_out)
-            loss = float(_loss(head.scores(held_out.features), _shares(held_out.pixels, head.known)))
-        found.append((loss, decay, head))
-    _, decay, head = min(found, key=lambda one: one[:2])
-    return head, decay
-
-
-def refit(cells: LabelledCells, like: FittedHead, decay: float, generator: torch.Generator) -> FittedHead:
-    """Fit a head again to other cells.
-
-    Parameters
-    ----------
-    cells : LabelledCells
-        Cells to learn from.
-    like : FittedHead
-        Head that it starts from, whose temperature it takes.
-    decay : float
-        Weight decay.
-    generator : torch.Generator
-        Source of chance.
+    like : FittedHead or None, optional
+        Head to start from.
 
     Returns
     -------
     FittedHead
         The head.
     """
-    head = _fit(cells, decay, len(like.layers) > 1, generator, like.layers)
-    head.temperature = like.temperature
-    return head
-
-
-def _fit(
-    cells: LabelledCells,
-    decay: float,
-    hidden: bool,
-    generator: torch.Generator,
-    start: list[tuple[Tensor, Tensor]] | None,
-) -> FittedHead:
+    start = None if like is None else like.layers
     center = cells.features.mean(0)
-    deviation = cells.features.std(0, correction=0) + SMALLEST_DEVIATION
+    deviation = (cells.features.std(0, correction=0) + SMALLEST_DEVIATION) / scale
     inputs = (cells.features - center) / deviation
     classes, width = cells.pixels.shape[1], inputs.shape[1]
     if start is None:
@@ -243,7 +193,7 @@ def _fit(
     def loss() -> float:
         search.zero_grad()
         penalty = sum((weight**2).sum() for weight, _ in layers)
-        total = _loss(_scores(layers, inputs) + hide, wanted) + decay / 2 * penalty
+        total = _loss(_scores(layers, inputs) + hide, wanted) + DECAY / 2 * penalty
         total.backward()
         return float(total.detach())
 
@@ -271,11 +221,26 @@ def _loss(scores: Tensor, shares: Tensor) -> Tensor:
     return -(shares * scores.log_softmax(1)).sum()
 
 
-def _temperature(head: FittedHead, held_out: LabelledCells) -> float:
-    """Find the temperature with the smallest loss on held-out cells."""
+def calibrate(head: FittedHead, held_out: LabelledCells) -> float:
+    """Give a head the temperature with the smallest loss on held-out cells.
+
+    Parameters
+    ----------
+    head : FittedHead
+        The head.
+    held_out : LabelledCells
+        Cells that it was not fitted to.
+
+    Returns
+    -------
+    float
+        The temperature.
+    """
+    head.temperature = 1.0
     scores, shares = head.scores(held_out.features), _shares(held_out.pixels, head.known)
 
     def loss(log_temperature: float) -> float:
         return float(_loss(torch.where(head.known, scores / 2.0**log_temperature, NEVER), shares))
 
-    return float(2.0 ** minimize_scalar(loss, bounds=(-2, 5), method="bounded").x)
+    head.temperature = float(2.0 ** minimize_scalar(loss, bounds=(-5, 5), method="bounded").x)
+    return head.temperature

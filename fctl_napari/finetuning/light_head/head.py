@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import InputError, OutputError
-from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head, refit
+from fctl_napari.finetuning.light_head.fit import FittedHead, LabelledCells, calibrate, fit_head
 from fctl_napari.finetuning.light_head.request import HeadRequest
-from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, only, split, target_of
+from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, Split, only, split, target_of
 from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
@@ -46,7 +46,8 @@ from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
 from fctl_napari.training.data import Scene
 from fctl_napari.training.domain_facts import measure_domain
 
-Result = TypeVar("Result")
+CONTEXT_SCALE = 0.3
+"""Scale of the contexts' features beside the tile's. They vary little within a stroke, so that few strokes show few."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,17 @@ class HeadFitter:
     table : ClassTable
         Classes of the corrections.
     image : Pyramid
-        The image as the network reads it.
+        The image that was painted on.
+    model : FCtL
+        The network, whose decoder is learned.
+    decoder : LightDecoder
+        Its decoder.
+    predictor : LightPredictor
+        The network over tiles.
+    split : Split
+        Split of the painted regions.
+    learned, held_out : LabelledCells
+        Cells that are learned from at first, and those that are measured on.
 
     Raises
     ------
@@ -122,13 +133,18 @@ class HeadFitter:
         source, self.table = _open_strokes(request, self.image, self._parent)
         self._source = source
         self.model = light_network(parent, len(self.table.scored), request.decoder, contexts=request.contexts)
-        self._predictor = LightPredictor(
+        self.predictor = LightPredictor(
             self.model, device=request.device, precision=request.precision, exact_contexts=request.exact_contexts
         )
         assert isinstance(self.model.decoder, LightDecoder)
-        self._decoder = self.model.decoder
+        self.decoder = self.model.decoder
         tile = self.model.config.tile_size
         self._grid = TileGrid(self.image.shape, tile, default_overlap(tile))
+        self._generator = torch.Generator().manual_seed(request.seed)
+        self._seen: dict[Tile, NDArray[np.uint8]] = {}
+        width, classes = sum(self.decoder.widths.values()), len(self.table.scored)
+        self.learned = self.held_out = LabelledCells(torch.zeros(0, width), torch.zeros(0, classes))
+        self.split = Split((), ())
 
     def stages(self) -> Generator[list[HeadProgress], None, HeadResult]:
         """Fit the head and write it.
@@ -153,71 +169,82 @@ class HeadFitter:
         try:
             return (yield from self._stages())
         finally:
-            self._predictor.close()
+            self.predictor.close()
 
     def _stages(self) -> Generator[list[HeadProgress], None, HeadResult]:
         request = self.request
-        boxes = self._source.boxes()
-        parts = split(boxes, request.held_out, request.seed)
-        tiles = sorted({cell for box in boxes for cell in self._grid.cells_in(box)})
-        windows = [self._grid.window(cell) for cell in tiles]
-        generator = torch.Generator().manual_seed(request.seed)
-        learned: list[LabelledCells] = []
-        measured: list[LabelledCells] = []
-        seen: dict[Tile, NDArray[np.uint8]] = {}
-        for number, (cell, kept) in enumerate(zip(tiles, self._predictor.features(self.image, windows), strict=True)):
-            values = self._values(cell)
-            seen[Tile(0, windows[number])] = values
-            hidden = only(values, windows[number], parts.held_out)
-            for side, part in ((learned, np.where(hidden > 0, 0, values)), (measured, hidden)):
-                found = self._cells(kept, part.astype(np.uint8), generator)
-                if found is not None:
-                    side.append(found)
-            yield [HeadProgress(number + 1, len(tiles))]
-        everything = [*learned, *measured]
-        if not everything or int(LabelledCells.joined(everything).known.sum()) < 2:
+        yield from self.collect()
+        learned, held_out = self.learned, self.held_out
+        if int((learned.known | held_out.known).sum()) < 2:
             raise InputError(f"{request.corrections}: holds px of fewer than two classes; paint a second one.")
-        cells = LabelledCells.joined(learned or measured).drawn(request.most_cells, generator)
-        held = LabelledCells.joined(measured).drawn(request.most_cells, generator) if measured and learned else None
-        if held is not None and not (held.known & cells.known).any():
-            held = None
-        head, decay = self._fit(fit_head, cells, held, request.decoder == "mlp", generator)
+        head = self._fit(learned)
         yield []
         figures: dict[str, Any] = {}
-        notes = [parts.note] if parts.note else []
-        if held is not None:
-            figures = _figures(head.scores(held.features), held.pixels, self.table, request)
-            cells = LabelledCells.joined(everything).drawn(request.most_cells, generator)
-            head = self._fit(refit, cells, head, decay, generator)
+        notes = [self.split.note] if self.split.note else []
+        if (held_out.known & learned.known).any():
+            measured = held_out.drawn(request.most_cells, self._generator)
+            temperature = calibrate(head, measured)
+            figures = _figures(head.scores(measured.features), measured.pixels, self.table, request)
+            head = self._fit(LabelledCells.joined([learned, held_out]), head)
+            head.temperature = temperature
             yield []
         missing = [name for name, there in zip(self.table.names, head.known.tolist(), strict=True) if not there]
         if missing:
             notes.append(f"Not painted, and never predicted: {', '.join(missing)}.")
-        head.install(self._decoder)
+        head.install(self.decoder)
         round_as_stored(self.model)
-        card = self._card(decay, head.temperature, len(cells.features), figures, notes, seen)
+        card = self._card(head.temperature, figures, notes)
         save_checkpoint(self.out, self.model, card)
         return HeadResult(self.out, tuple(notes), figures)
 
-    @staticmethod
-    def _fit(function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in a thread that computes alone: several would wait for each other after each small step."""
+    def collect(self) -> Generator[list[HeadProgress], None, None]:
+        """Compute the features of all cells that were painted on: ``learned`` and ``held_out``.
+
+        Yields
+        ------
+        list of HeadProgress
+            Progress since the last tile.
+
+        Raises
+        ------
+        InputError
+            The image or the corrections are damaged.
+        """
+        boxes = self._source.boxes()
+        self.split = split(boxes, self.request.held_out, self.request.seed)
+        tiles = sorted({cell for box in boxes for cell in self._grid.cells_in(box)})
+        windows = [self._grid.window(cell) for cell in tiles]
+        learned, held_out = [self.learned], [self.held_out]
+        features = self.predictor.features(self.image, windows)
+        for number, (cell, kept) in enumerate(zip(tiles, features, strict=True)):
+            values, window = self._values(cell), windows[number]
+            self._seen[Tile(0, window)] = values
+            hidden = only(values, window, self.split.held_out)
+            for side, part in ((learned, np.where(hidden > 0, 0, values)), (held_out, hidden)):
+                side.append(self._cells(kept, part.astype(np.uint8)))
+            yield [HeadProgress(number + 1, len(tiles))]
+        self.learned, self.held_out = LabelledCells.joined(learned), LabelledCells.joined(held_out)
+
+    def _fit(self, cells: LabelledCells, like: FittedHead | None = None) -> FittedHead:
+        """Fit a head in a thread that computes alone: several would wait for each other after each small step."""
+        widths = self.decoder.widths.items()
+        scale = torch.cat([torch.full((w,), CONTEXT_SCALE if n in self.decoder.contexts else 1.0) for n, w in widths])
+        cells = cells.drawn(self.request.most_cells, self._generator)
+        arguments = cells, scale, self.request.decoder == "mlp", self._generator, like
         with ThreadPoolExecutor(1, "fctl-head", torch.set_num_threads, (1,)) as alone:
-            return alone.submit(function, *arguments).result()
+            return alone.submit(fit_head, *arguments).result()
 
     def _values(self, cell: Cell) -> NDArray[np.uint8]:
         """Read what was painted in the core of a tile, over its window. It is 0 elsewhere, and where it is not sure."""
         window = self._grid.window(cell)
         values = only(target_of(self._source, window), window, [self._grid.core(cell)])
         values[values == NOT_SURE] = 0
-        values[~self._predictor.read_valid(self.image, window)] = 0
+        values[~self.predictor.read_valid(self.image, window)] = 0
         return values
 
-    def _cells(self, tile: KeptTile, values: NDArray[np.uint8], generator: torch.Generator) -> LabelledCells | None:
-        """Return the cells of a tile that were painted on, or None without any."""
-        if not values.any():
-            return None
-        decoder, classes = self._decoder, len(self.table.scored)
+    def _cells(self, tile: KeptTile, values: NDArray[np.uint8]) -> LabelledCells:
+        """Return the cells of a tile that were painted on."""
+        decoder, classes = self.decoder, len(self.table.scored)
         size = decoder.cells.size
         of_pixels = decoder.cells.cells_of_pixels().numpy()
         rows, columns = np.nonzero(values)
@@ -225,20 +252,12 @@ class HeadFitter:
         pixels = np.bincount(index_of, minlength=size * size * classes).reshape(-1, classes)
         there = np.flatnonzero(pixels.any(1))
         cells = LabelledCells(torch.from_numpy(there)[:, None].float(), torch.from_numpy(pixels[there]).float())
-        cells = cells.drawn(self.request.most_cells // 8, generator)
+        cells = cells.drawn(self.request.most_cells // 8, self._generator)
         index = cells.features[:, 0].long()
         features = decoder.features_at((index // size, index % size), tile.tile, tile.contexts, tile.windows)
         return LabelledCells(features, cells.pixels)
 
-    def _card(
-        self,
-        decay: float,
-        temperature: float,
-        cells: int,
-        figures: dict[str, Any],
-        notes: Sequence[str],
-        seen: dict[Tile, NDArray[np.uint8]],
-    ) -> Card:
+    def _card(self, temperature: float, figures: dict[str, Any], notes: Sequence[str]) -> Card:
         request, image = self.request, self.image
         facts = image_facts(image)
         provenance: dict[str, Any] = {
@@ -246,13 +265,11 @@ class HeadFitter:
             "head": {
                 "settings": request.model_dump(mode="json", exclude={"out", "replace"}),
                 "image": {key: facts[key] for key in ("name", "fingerprint")},
-                "corrections": data_hash([facts["fingerprint"]], seen),
-                "cells": cells,
-                "weight_decay": decay,
+                "corrections": data_hash([facts["fingerprint"]], self._seen),
                 "temperature": round(temperature, 3),
                 **({"notes": list(notes)} if notes else {}),
             },
-            "precision": self._predictor.precision,
+            "precision": self.predictor.precision,
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }
         whole = (0, 0, *image.shape)

@@ -24,8 +24,8 @@ from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPr
 from fctl_napari.segmentation.inference.tile_prefetch import PendingTile
 from fctl_napari.windows import FloatWindow
 
-KEPT_BYTES = 2**29
-"""Limit of the features that are kept, bytes: about 480 tiles of 256 px of EfficientNet-Lite0."""
+KEPT_BYTES = 2**30
+"""Limit of the features that are kept, bytes: about 960 tiles of 256 px of EfficientNet-Lite0."""
 
 
 @dataclass(frozen=True)
