@@ -1,4 +1,4 @@
-"""Networks and their costs: ``fctl model table``, ``info``, ``onnx``."""
+"""Networks, their costs and their files: ``fctl model table``, ``info``, ``onnx``, ``import``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ TABLE_1 = (
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    model_app = typer.Typer(no_args_is_help=True, help="Networks and what they cost.")
+    model_app = typer.Typer(no_args_is_help=True, help="Networks, what they cost, and their files.")
     model_app.command()(table)
     model_app.command("info")(model_info)
     model_app.command("onnx")(model_onnx)
+    model_app.command("import")(model_import)
     app.add_typer(model_app, name="model")
 
 
@@ -112,4 +113,18 @@ def model_onnx(
 
     with err.status("Exporting"):
         written = export_onnx(resolve_checkpoint(checkpoint), target)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def model_import(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with config.json and the weights.")],
+    target: Annotated[Path, typer.Option("--out", metavar="NEW.safetensors", help="The checkpoint to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the network.  [default: that of the file]")] = None,
+) -> None:
+    """Make a checkpoint of a SegFormer's folder, as transformers saves it; nothing from the folder is run."""
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.model.folders.read import import_folder
+
+    with err.status("Importing"):
+        written = import_folder(folder, target, name)
     out.print(str(written), highlight=False, soft_wrap=True)
