@@ -1,4 +1,4 @@
-"""Networks, their costs and their files: ``fctl model table``, ``info``, ``onnx``, ``import``."""
+"""Networks, their costs and their files: ``fctl model table``, ``info``, ``onnx``, ``folder``, ``import``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     model_app.command()(table)
     model_app.command("info")(model_info)
     model_app.command("onnx")(model_onnx)
+    model_app.command("folder")(model_folder)
     model_app.command("import")(model_import)
     app.add_typer(model_app, name="model")
 
@@ -116,12 +117,26 @@ def model_onnx(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
+def model_folder(
+    checkpoint: Annotated[str, typer.Argument(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")],
+    target: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write, a new one.")],
+) -> None:
+    """Write a checkpoint as a folder to be shared: weights, settings and README; transformers loads a SegFormer's."""
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.model.folders.write import export_folder
+    from fctl_napari.model.model_card import resolve_checkpoint
+
+    with err.status("Writing"):
+        written = export_folder(resolve_checkpoint(checkpoint), target)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
 def model_import(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with config.json and the weights.")],
     target: Annotated[Path, typer.Option("--out", metavar="NEW.safetensors", help="The checkpoint to write.")],
     name: Annotated[str | None, typer.Option(help="Name of the network.  [default: that of the file]")] = None,
 ) -> None:
-    """Make a checkpoint of a SegFormer's folder, as transformers saves it; nothing from the folder is run."""
+    """Make a checkpoint of a folder: of fctl model folder, or a SegFormer's of transformers; nothing in it is run."""
     from fctl_napari.cli.output import err, out
     from fctl_napari.model.folders.read import import_folder
 

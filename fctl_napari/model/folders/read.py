@@ -12,6 +12,8 @@ from fctl_napari.files import local_path
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import check_path, save_checkpoint
 from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.folders.documents import fits_transformers
+from fctl_napari.model.folders.entry import read_entry
 from fctl_napari.model.folders.files import license_of, read_weights, require_folder, weight_hashes
 from fctl_napari.model.folders.segformer import our_name, read_segformer, their_name
 from fctl_napari.model.model_card import Card
@@ -19,9 +21,10 @@ from fctl_napari.model.network import Network
 
 
 def import_folder(folder: Path | str, out: Path | str, name: str | None = None) -> Path:
-    """Write a checkpoint from the folder of a SegFormer that the package transformers saved.
+    """Write a checkpoint from a folder that ``export_folder`` wrote, or of a SegFormer that transformers saved.
 
-    Nothing from the folder is run, and nothing is fetched. The weights are stored as they are.
+    Nothing from the folder is run, and nothing is fetched. The weights are stored as they are. A SegFormer that was
+    trained elsewhere since it was written here is one of transformers.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
     out : Path or str
         Checkpoint to write, ``.safetensors``; a new file.
     name : str or None, optional
-        Name of the network. None takes that of the checkpoint's file.
+        Name of the network. None takes that of its card, or if there is none, of the checkpoint's file.
 
     Returns
     -------
@@ -49,19 +52,31 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
     if check_path(out).exists():
         raise OutputError(f"{out}: exists already; choose another name.")
     require_folder(folder)
-    stated = read_segformer(folder)
+    entry = read_entry(folder)
+    if entry is not None and set(weight_hashes(folder).values()) == {entry.weights}:
+        card = entry.card if name is None else entry.card.model_copy(update={"name": name})
+    elif entry is not None and not fits_transformers(entry.card.config):
+        raise CheckpointError(
+            f"{folder}: its weights are not those that its config.json was written with; download the folder again."
+        )
+    else:
+        card = _card(folder, name or out.stem)
     state = {our_name(key): value for key, value in read_weights(folder).items()}
-    model = _network(folder, stated.config, state)
+    return save_checkpoint(out, _network(folder, card.config, state), card, _dtype(state))
+
+
+def _card(folder: Path, name: str) -> Card:
+    """Make the model card of a folder of transformers."""
+    stated = read_segformer(folder)
     license_name = license_of(folder)
     origin = {"folder": folder.resolve().name, "files": weight_hashes(folder), "license": license_name or "not stated"}
-    card = Card(
-        name=name or out.stem,
+    return Card(
+        name=name,
         description=f"{stated.title} of the folder {origin['folder']} (license: {origin['license']}).",
         config=stated.config,
         classes=stated.classes,
         provenance={"imported": origin},
     )
-    return save_checkpoint(out, model, card, _dtype(state))
 
 
 def _network(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -> Network:
@@ -95,6 +110,10 @@ def _is_count(key: str) -> bool:
 
 
 def _dtype(state: dict[str, Tensor]) -> torch.dtype:
-    """Return the dtype in which all weights are stored without a loss: half precision only if they have it."""
+    """Return the dtype that ``save_checkpoint`` stores all weights in as they are.
+
+    It is half precision only if all have it but those that overflow, which stay as they are.
+    """
     floating = [value for value in state.values() if value.is_floating_point()]
-    return torch.float16 if all(value.dtype == torch.float16 for value in floating) else torch.float32
+    halves = all(value.dtype == torch.float16 or not value.half().isfinite().all() for value in floating)
+    return torch.float16 if halves else torch.float32

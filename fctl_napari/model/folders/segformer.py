@@ -156,7 +156,8 @@ def read_segformer(folder: Path) -> Stated:
     if document.get("model_type") != MODEL_TYPE or (named and ARCHITECTURE not in named):
         kind = ", ".join(map(str, named)) if isinstance(named, list) and named else document.get("model_type")
         raise CheckpointError(
-            f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE} can be imported."
+            f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE}, and folders of "
+            "`fctl model folder`, can be imported."
         )
     settings = _checked(Settings, path, document)
     encoder = _encoder(path, settings)
