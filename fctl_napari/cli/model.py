@@ -106,6 +106,9 @@ def model_info(
 def model_onnx(
     checkpoint: Annotated[str, typer.Argument(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+    deepness: Annotated[
+        bool, typer.Option("--deepness", help="For the QGIS plugin Deepness (networks without contexts).")
+    ] = False,
 ) -> None:
     """Write a checkpoint as an ONNX file: one tile with its contexts, for programs without torch."""
     from fctl_napari.cli.output import err, out
@@ -113,7 +116,7 @@ def model_onnx(
     from fctl_napari.model.onnx_export import export_onnx
 
     with err.status("Exporting"):
-        written = export_onnx(resolve_checkpoint(checkpoint), target)
+        written = export_onnx(resolve_checkpoint(checkpoint), target, deepness=deepness)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
