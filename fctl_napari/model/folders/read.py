@@ -54,7 +54,7 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
     require_folder(folder)
     entry = read_entry(folder)
     if entry is not None and set(weight_hashes(folder).values()) == {entry.weights}:
-        card = entry.card if name is None else entry.card.model_copy(update={"name": name})
+        card = entry.card.model_copy(update={"name": name or entry.card.name})
     elif entry is not None and not fits_transformers(entry.card.config):
         raise CheckpointError(
             f"{folder}: its weights are not those that its config.json was written with; download the folder again."

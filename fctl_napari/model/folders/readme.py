@@ -24,7 +24,7 @@ classes = torch.nn.functional.interpolate(logits, ({tile}, {tile}), mode="biline
 ```
 
 """
-OWN_USE = """With [fctl-napari](https://pypi.org/project/fctl-napari/), on images of any size:
+OWN_USE = """With the package fctl-napari, on images of any size:
 
 ```
 fctl model import FOLDER --out network.safetensors

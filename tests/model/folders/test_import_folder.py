@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.exceptions import CheckpointError, OutputError
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.folders.read import import_folder
 from fctl_napari.model.model_card import checkpoint_hash, read_card
@@ -275,3 +276,38 @@ def test_an_imported_network_segments(
     code, _, err = fctl("segment", tmp_path / "picture.png", "--checkpoint", out, "--out", result, *fast)
     assert code == 0, err
     assert "exists already" in fctl("model", "import", folder, "--out", out).sentence()
+
+
+def test_its_weights_are_known_for_what_they_are(fctl: Fctl, folder: Path) -> None:
+    code, shown, err = fctl("weights", "check", folder / "model.safetensors")
+    assert code == 0, err
+    assert f"fctl model import {folder}, or encoder_weights" in shown
+    assert "mit_b0" in shown
+
+
+def test_an_imported_network_learns_from_corrections(
+    fctl: Fctl, folder: Path, tmp_path: Path, make_rgb: Callable[..., np.ndarray]
+) -> None:
+    import_folder(folder, tmp_path / "new.safetensors")
+    Image.fromarray(make_rgb(200, 320, seed=2)).save(tmp_path / "picture.png")
+    values = np.zeros((200, 320), np.uint8)
+    values[10:30, 10:40], values[150:170, 250:300] = 1, 2
+    values[10:30, 110:140], values[150:170, 150:180] = 1, 2
+    classes = [{"name": name, "color": (k, 0, 9)} for k, name in enumerate(("water", "land", "road"))]
+    labels = LabelPyramid.create(tmp_path / "picture.corrections.ome.zarr", values.shape, classes=classes)
+    labels.write(0, 0, values)
+    call = ("finetune", tmp_path / "picture.png", labels.path, "--checkpoint", tmp_path / "new.safetensors")
+    options = (
+        "--out",
+        tmp_path / "tuned.safetensors",
+        "--steps",
+        1,
+        "--keep-anyway",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+    )
+    code, _, err = fctl(*call, *options)
+    assert code == 0, err
+    assert read_card(tmp_path / "tuned.safetensors").provenance["imported"]["license"] == "cc-by-4.0"
