@@ -54,5 +54,6 @@ def read_entry(folder: Path) -> Entry | None:
         return Entry.model_validate(stated)
     except ValidationError as error:
         raise CheckpointError(
-            f"{path}: {METADATA_KEY}.{fault_of(error)}; write the folder again with this version."
+            f"{path}: what stands under {METADATA_KEY!r} does not fit this version ({fault_of(error)}); "
+            "write the folder again."
         ) from error

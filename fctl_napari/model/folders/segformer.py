@@ -104,7 +104,7 @@ class Preprocessor(BaseModel):
         Side or sides of the input, px.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
     do_rescale: bool = True
     rescale_factor: _Positive = 1 / 255
@@ -152,9 +152,10 @@ def read_segformer(folder: Path) -> Stated:
     """
     path = folder / CONFIG
     document = read_document(path)
-    named = document.get("architectures")
+    stated = document.get("architectures")
+    named = [str(name) for name in stated] if isinstance(stated, list) else []
     if document.get("model_type") != MODEL_TYPE or (named and ARCHITECTURE not in named):
-        kind = ", ".join(map(str, named)) if isinstance(named, list) and named else document.get("model_type")
+        kind = ", ".join(named) or document.get("model_type")
         raise CheckpointError(
             f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE}, and folders of "
             "`fctl model folder`, can be imported."
@@ -292,6 +293,8 @@ def _normalization(path: Path, pre: Preprocessor) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: image_mean and image_std have {len(mean)} and {len(std)} values; the network has 3 bands."
         )
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise CheckpointError(f"{path}: rescale_factor {factor:g} leaves no usable mean and deviation; mend it.")
     if _near(mean, IMAGENET_MEAN) and _near(std, IMAGENET_STD):
         return {}
     if _near(mean, (0.0,) * 3) and _near(std, (255.0,) * 3):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from helpers_commands import Fctl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,7 +22,10 @@ from torch.nn import functional as F
 from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.folders.entry import read_entry
 from fctl_napari.model.folders.read import import_folder
+from fctl_napari.model.folders.segformer import Preprocessor, Settings, read_segformer
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 
 Change = Callable[..., None]
@@ -200,6 +205,42 @@ def test_networks_that_are_not_here(folder: Path, state_in: Change, tmp_path: Pa
     assert sentence.endswith(".")
     assert "\n" not in sentence
     assert not (tmp_path / "new.safetensors").exists()
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([0, 2, 256, 1e-320]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["0", "1", "height", "x"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300)
+@given(field=st.sampled_from([*Settings.model_fields, *Preprocessor.model_fields, "fctl"]), value=VALUES)
+def test_whatever_a_field_holds_is_read_or_refused(
+    saved: Path, tmp_path_factory: pytest.TempPathFactory, field: str, value: Any
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "whatever"
+    folder.mkdir(exist_ok=True)
+    for file, fields in (("config.json", Settings), ("preprocessor_config.json", Preprocessor)):
+        document = json.loads((saved / file).read_text())
+        ours = field in fields.model_fields or (field == "fctl" and fields is Settings)
+        (folder / file).write_text(json.dumps(document | ({field: value} if ours else {})))
+    refusal = stated = None
+    try:
+        read_entry(folder)
+        stated = read_segformer(folder)
+    except CheckpointError as error:
+        refusal = str(error)
+    if stated is None:
+        assert "\n" not in refusal
+        assert refusal.endswith(".")
+    else:
+        assert FCtLConfig.model_validate_json(stated.config.model_dump_json()) == stated.config
 
 
 def test_damaged_folders(folder: Path, state_in: Change, tmp_path: Path) -> None:
