@@ -19,6 +19,7 @@ from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.model_card import read_card
 from fctl_napari.model.onnx_export import export_onnx
+from fctl_napari.model.weight_files import identify
 from fctl_napari.training.augment import Batch
 from fctl_napari.training.pretraining.reconstruction import hide, reconstruction_loss
 from fctl_napari.training.pretraining.unlabelled import listed_images, open_images
@@ -139,6 +140,9 @@ def test_a_network_without_classes_is_not_run(folder, tmp_path):
     assert "no classes yet" in repr(known)
     assert "red" not in known._repr_html_()
     assert read_card(path).description.startswith("Pretrained on images")
+    found = identify(path)
+    assert found.what.endswith("no classes yet")
+    assert found.use.startswith("init_from in a training config; it cannot segment")
 
 
 @pytest.mark.parametrize("preset", ["glnet", "unet", "refiner"])
