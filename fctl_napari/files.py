@@ -242,7 +242,7 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path}: this path is not writable; choose another.")
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        taken = next((place for place in (Path(path), *Path(path).parents) if _is_no_folder(place)), None)
+        taken = next((part for part in (Path(path), *Path(path).parents) if _is_no_folder(part)), None)
         if taken is not None:
             return OutputError(f"{taken}: is a file where a folder is needed; choose another path, or move the file.")
     if error.errno == errno.EISDIR:
