@@ -285,7 +285,7 @@ def _describe(match: NameMatch) -> str:
 
 
 def _note_on_bands(path: Path | str, given: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Describe how the filters of the input's bands are taken over, and warn; empty if the bands are the same."""
+    """Describe how the filters of the input's bands are taken over, and warn, unless the bands are the same."""
     new, unused = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
     if not new and not unused:
         return []
