@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from fctl_napari.exceptions import CheckpointError
+from fctl_napari.exceptions import CheckpointError, fault_of
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.domain import Domain
@@ -207,9 +207,10 @@ def read_card(path: Path | str) -> Card:
         domain = None if card.domain is not None else builtin_domains().get(card_digest(metadata[METADATA_KEY]))
         return card if domain is None else card.model_copy(update={"domain": domain})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise CheckpointError(f"{path}: its model card does not fit this version ({where}: {first['msg']}).") from error
+        raise CheckpointError(
+            f"{path}: its model card does not fit this version ({fault_of(error)}); update this package, or choose "
+            "another checkpoint."
+        ) from error
 
 
 def card_digest(text: str) -> str:
