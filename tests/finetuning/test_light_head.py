@@ -12,6 +12,7 @@ from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.light_head.fit import LabelledCells, calibrate, fit_head
 from fctl_napari.finetuning.light_head.head import fit_light_head
+from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
@@ -175,3 +176,16 @@ def test_fit_finds_a_linear_rule_and_how_sure_it_is() -> None:
     assert not (scores.argmax(1) == 2).any()
     confidence, right = scores.softmax(1).max(1).values, scores.argmax(1) == own[300:]
     assert abs(float(confidence.mean()) - float(right.float().mean())) < 0.06
+
+
+def test_importance_is_that_of_the_features_that_decide() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(400, 6, generator=generator)
+    own = (features[:, 3] > 0).long()
+    cells = LabelledCells(features, torch.nn.functional.one_hot(own, 2).float() * 4)
+    head = fit_head(cells, torch.ones(6), False, generator)
+    widths = {"8": 2, "medium": 2, "large": 2}
+    lost = context_importance(head, cells, widths, ("medium", "large"), generator)
+    assert list(lost) == ["medium", "large"]
+    assert 0.3 < lost["medium"] < 0.6
+    assert abs(lost["large"]) < 0.05
