@@ -19,19 +19,16 @@ from fctl_napari.correcting.correction_store import KIND
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.metrics import Scores
-from fctl_napari.exceptions import ConfigError, InputError, OutputError
+from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.light_head.fit import LabelledCells, fit_head, refit
+from fctl_napari.finetuning.light_head.frozen_base import keep_base, open_of, take_base
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, only, split, target_of
 from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import check_path, load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.checkpoint import check_path, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.model.fctl import FCtL
-from fctl_napari.model.light_decoder import LightDecoder
 from fctl_napari.model.model_card import (
     Card,
     checkpoint_hash,
@@ -40,13 +37,10 @@ from fctl_napari.model.model_card import (
     resolve_checkpoint,
     without_folders,
 )
-from fctl_napari.model.network import Network
-from fctl_napari.segmentation.inference.light_predictor import KeptTile, LightPredictor
+from fctl_napari.segmentation.inference.light_predictor import KeptTile
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
-from fctl_napari.training.data import Scene
-from fctl_napari.training.domain_facts import measure_domain
 
 Result = TypeVar("Result")
 
@@ -77,51 +71,14 @@ class HeadResult:
         What is to be known of it.
     figures : dict of str to object
         Figures on held-out cells; empty if nothing was held out.
+    cells : int
+        Number of cells that were learned from.
     """
 
     path: Path
     notes: tuple[str, ...]
     figures: dict[str, Any]
-
-
-def light_network(parent: Network, classes: int, decoder: str = "linear", *, contexts: bool = True) -> FCtL:
-    """Make a network with a light decoder on the encoders and the fusion of another.
-
-    Parameters
-    ----------
-    parent : Network
-        The other network.
-    classes : int
-        Number of classes.
-    decoder : {"linear", "mlp"}, optional
-        The decoder.
-    contexts : bool, optional
-        If False, only the tile's encoder is taken.
-
-    Returns
-    -------
-    FCtL
-        The network in evaluation mode. Its decoder's weights are random.
-
-    Raises
-    ------
-    ConfigError
-        The other network is no FCtL.
-    """
-    if not isinstance(parent, FCtL):
-        raise ConfigError(
-            f"a light head stands on FCtL's encoders, and this network is {parent.config.title}; take another "
-            "checkpoint."
-        )
-    changes: dict[str, Any] = {"classes": classes, "decoder": decoder, "fc_channels": None}
-    if not contexts:
-        changes |= {"contexts": (), "ale": "none"}
-    model = make_network(parent.config.model_copy(update=changes))
-    assert isinstance(model, FCtL)
-    own = model.state_dict()
-    state = {key: value for key, value in parent.state_dict().items() if not key.startswith("decoder.") and key in own}
-    model.load_state_dict(state, strict=False)
-    return model.eval()
+    cells: int
 
 
 class HeadFitter:
@@ -157,18 +114,13 @@ class HeadFitter:
         if self.out.exists() and not (request.replace and _is_head(self.out)):
             raise OutputError(f"{self.out}: exists already; choose another name.")
         path = resolve_checkpoint(request.checkpoint)
-        parent, self._parent = load_checkpoint(path)
+        self._parent = read_card(path)
         require_classes(request.checkpoint, self._parent)
         self._parent_hash = checkpoint_hash(path)
-        self.image = open_image(request.image, value_range=request.value_range, bands=request.bands)
-        source, self.table = _open_strokes(request, self.image, self._parent)
-        self._source = source
-        self.model = light_network(parent, len(self.table.scored), request.decoder, contexts=request.contexts)
-        self._predictor = LightPredictor(
-            self.model, device=request.device, precision=request.precision, exact_contexts=request.exact_contexts
-        )
-        assert isinstance(self.model.decoder, LightDecoder)
-        self._decoder = self.model.decoder
+        self.image = open_of(request)
+        self._source, self.table = _open_strokes(request, self.image, self._parent)
+        base = self._base = take_base(request, self.image, len(self.table.scored))
+        self.model, self._predictor, self._decoder = base.model, base.predictor, base.decoder
         tile = self.model.config.tile_size
         self._grid = TileGrid(self.image.shape, tile, default_overlap(tile))
 
@@ -195,7 +147,7 @@ class HeadFitter:
         try:
             return (yield from self._stages())
         finally:
-            self._predictor.close()
+            keep_base(self.request, self._base)
 
     def _stages(self) -> Generator[list[HeadProgress], None, HeadResult]:
         request = self.request
@@ -239,7 +191,8 @@ class HeadFitter:
         round_as_stored(self.model)
         card = self._card(decay, head.temperature, len(cells.features), figures, notes, seen)
         save_checkpoint(self.out, self.model, card)
-        return HeadResult(self.out, tuple(notes), figures)
+        self._predictor.with_decoder(self._decoder).offer(checkpoint_hash(self.out))
+        return HeadResult(self.out, tuple(notes), figures, len(cells.features))
 
     @staticmethod
     def _fit(function: Callable[..., Result], *arguments: Any) -> Result:
@@ -297,9 +250,7 @@ class HeadFitter:
             "precision": self._predictor.precision,
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }
-        whole = (0, 0, *image.shape)
         name = PurePath(image.path or image.name).name
-        scene = Scene(name, image, np.zeros((1, 1), np.uint8), (whole,), (), ())
         return Card(
             name=request.name,
             description=f"A light head on the encoders of {self._parent.name}, learned from strokes on {name}.",
@@ -307,7 +258,7 @@ class HeadFitter:
             classes=self.table,
             provenance=without_folders(provenance),
             figures=figures,
-            domain=measure_domain([scene], self.model.config),
+            domain=self._base.domain,
         )
 
 

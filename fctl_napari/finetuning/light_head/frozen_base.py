@@ -1,0 +1,220 @@
+"""The frozen network that a light head stands on, kept for the next head of the same image."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from fctl_napari.exceptions import ConfigError
+from fctl_napari.finetuning.light_head.request import HeadRequest
+from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.domain import Domain
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.light_decoder import LightDecoder
+from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.model.network import Network
+from fctl_napari.segmentation.inference.light_predictor import LightPredictor
+from fctl_napari.training.data import Scene
+from fctl_napari.training.domain_facts import measure_domain
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenBase:
+    """Network with a light decoder to be learned, and the image that it is learned on.
+
+    Attributes
+    ----------
+    model : FCtL
+        The network in float32, whose decoder is to be replaced.
+    predictor : LightPredictor
+        Predictor of the same network, which computes the features.
+    image : Pyramid
+        The image as the network reads it.
+    domain : Domain
+        What the network knows of the image.
+    """
+
+    model: FCtL
+    predictor: LightPredictor
+    image: Pyramid
+    domain: Domain
+
+    @property
+    def decoder(self) -> LightDecoder:
+        """The decoder of the network."""
+        decoder = self.model.decoder
+        assert isinstance(decoder, LightDecoder)
+        return decoder
+
+
+_kept: dict[Hashable, FrozenBase] = {}
+"""The last one, while no head is learned on it."""
+
+
+def take_base(request: HeadRequest, image: Pyramid, classes: int) -> FrozenBase:
+    """Take the network that was kept, or load it.
+
+    Whoever takes it gives it back with :func:`keep_base`.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        Settings of the head.
+    image : Pyramid
+        The image, opened.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    FrozenBase
+        The network.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint cannot be used.
+    ConfigError
+        The network is no FCtL, or there is no such device.
+    InputError
+        The image is damaged.
+    """
+    found = _kept.pop(_key(request, classes), None)
+    if found is not None:
+        return found
+    parent, _ = load_checkpoint(resolve_checkpoint(request.checkpoint))
+    model = light_network(parent, classes, request.decoder, contexts=request.contexts)
+    options: dict[str, Any] = {
+        "device": request.device,
+        "precision": request.precision,
+        "exact_contexts": request.exact_contexts,
+    }
+    # a copy, as a predictor may round the weights, and those of the new checkpoint are the parent's
+    predictor = LightPredictor(copy.deepcopy(model), **options)
+    name = PurePath(image.path or image.name).name
+    scene = Scene(name, image, np.zeros((1, 1), np.uint8), ((0, 0, *image.shape),), (), ())
+    return FrozenBase(model, predictor, image, measure_domain([scene], model.config))
+
+
+def keep_base(request: HeadRequest, base: FrozenBase) -> None:
+    """Keep a network for the next head, in place of the one that is kept.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        Settings of the head that was learned on it.
+    base : FrozenBase
+        The network.
+    """
+    for earlier in _kept.values():
+        earlier.predictor.close()
+    _kept.clear()
+    if is_url(request.image):
+        base.predictor.close()  # nobody knows if the image is still the same then
+    else:
+        _kept[_key(request, base.model.config.classes)] = base
+
+
+def opened_before(request: HeadRequest) -> Pyramid | None:
+    """Return the image of a head if it is open already.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        Settings of the head.
+
+    Returns
+    -------
+    Pyramid or None
+        The image. None if it has to be opened.
+    """
+    wanted = None if is_url(request.image) else _image_key(request)
+    for key, base in _kept.items():
+        if isinstance(key, tuple) and key[0] == wanted:
+            return base.image
+    return None
+
+
+def open_of(request: HeadRequest) -> Pyramid:
+    """Open the image of a head, unless it is open already.
+
+    Parameters
+    ----------
+    request : HeadRequest
+        Settings of the head.
+
+    Returns
+    -------
+    Pyramid
+        The image.
+
+    Raises
+    ------
+    InputError
+        It is missing or damaged.
+    """
+    known = opened_before(request)
+    return known or open_image(request.image, value_range=request.value_range, bands=request.bands)
+
+
+def light_network(parent: Network, classes: int, decoder: str = "linear", *, contexts: bool = True) -> FCtL:
+    """Make a network with a light decoder on the encoders and the fusion of another.
+
+    Parameters
+    ----------
+    parent : Network
+        The other network.
+    classes : int
+        Number of classes.
+    decoder : {"linear", "mlp"}, optional
+        The decoder.
+    contexts : bool, optional
+        If False, only the tile's encoder is taken.
+
+    Returns
+    -------
+    FCtL
+        The network in evaluation mode. Its decoder's weights are random.
+
+    Raises
+    ------
+    ConfigError
+        The other network is no FCtL.
+    """
+    if not isinstance(parent, FCtL):
+        raise ConfigError(
+            f"a light head stands on FCtL's encoders, and this network is {parent.config.title}; take another "
+            "checkpoint."
+        )
+    changes: dict[str, Any] = {"classes": classes, "decoder": decoder, "fc_channels": None}
+    if not contexts:
+        changes |= {"contexts": (), "ale": "none"}
+    model = make_network(parent.config.model_copy(update=changes))
+    assert isinstance(model, FCtL)
+    own = model.state_dict()
+    state = {key: value for key, value in parent.state_dict().items() if not key.startswith("decoder.") and key in own}
+    model.load_state_dict(state, strict=False)
+    return model.eval()
+
+
+def _image_key(request: HeadRequest) -> Hashable:
+    file = image_file(Path(request.image))
+    modified = file.stat().st_mtime_ns if file.exists() else None
+    return request.image, modified, repr(request.value_range), repr(request.bands)
+
+
+def _key(request: HeadRequest, classes: int) -> Hashable:
+    """Return all on which the network depends."""
+    parent = checkpoint_hash(resolve_checkpoint(request.checkpoint))
+    settings = request.decoder, request.contexts, request.device, request.precision, request.exact_contexts
+    return _image_key(request), parent, classes, *settings
