@@ -17,7 +17,7 @@ from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored
 from fctl_napari.model.domain import Domain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder
@@ -57,7 +57,7 @@ class FrozenBase:
         return decoder
 
 
-_kept: dict[Hashable, FrozenBase] = {}
+_kept: dict[tuple[Hashable, ...], FrozenBase] = {}
 """The last one, while no head is learned on it."""
 
 
@@ -94,6 +94,7 @@ def take_base(request: HeadRequest, image: Pyramid, classes: int) -> FrozenBase:
         return found
     parent, _ = load_checkpoint(resolve_checkpoint(request.checkpoint))
     model = light_network(parent, classes, request.decoder, contexts=request.contexts)
+    round_as_stored(model)
     options: dict[str, Any] = {
         "device": request.device,
         "precision": request.precision,
@@ -125,26 +126,6 @@ def keep_base(request: HeadRequest, base: FrozenBase) -> None:
         _kept[_key(request, base.model.config.classes)] = base
 
 
-def opened_before(request: HeadRequest) -> Pyramid | None:
-    """Return the image of a head if it is open already.
-
-    Parameters
-    ----------
-    request : HeadRequest
-        Settings of the head.
-
-    Returns
-    -------
-    Pyramid or None
-        The image. None if it has to be opened.
-    """
-    wanted = None if is_url(request.image) else _image_key(request)
-    for key, base in _kept.items():
-        if isinstance(key, tuple) and key[0] == wanted:
-            return base.image
-    return None
-
-
 def open_of(request: HeadRequest) -> Pyramid:
     """Open the image of a head, unless it is open already.
 
@@ -163,8 +144,12 @@ def open_of(request: HeadRequest) -> Pyramid:
     InputError
         It is missing or damaged.
     """
-    known = opened_before(request)
-    return known or open_image(request.image, value_range=request.value_range, bands=request.bands)
+    if not is_url(request.image):
+        wanted = _image_key(request)
+        for (image, *_), base in _kept.items():
+            if image == wanted:
+                return base.image
+    return open_image(request.image, value_range=request.value_range, bands=request.bands)
 
 
 def light_network(parent: Network, classes: int, decoder: str = "linear", *, contexts: bool = True) -> FCtL:
@@ -213,7 +198,7 @@ def _image_key(request: HeadRequest) -> Hashable:
     return request.image, modified, repr(request.value_range), repr(request.bands)
 
 
-def _key(request: HeadRequest, classes: int) -> Hashable:
+def _key(request: HeadRequest, classes: int) -> tuple[Hashable, ...]:
     """Return all on which the network depends."""
     parent = checkpoint_hash(resolve_checkpoint(request.checkpoint))
     settings = request.decoder, request.contexts, request.device, request.precision, request.exact_contexts

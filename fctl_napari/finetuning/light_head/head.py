@@ -188,7 +188,7 @@ class HeadFitter:
         if missing:
             notes.append(f"Not painted, and never predicted: {', '.join(missing)}.")
         head.install(self._decoder)
-        round_as_stored(self.model)
+        round_as_stored(self._decoder)
         card = self._card(decay, head.temperature, len(cells.features), figures, notes, seen)
         save_checkpoint(self.out, self.model, card)
         self._predictor.with_decoder(self._decoder).offer(checkpoint_hash(self.out))
