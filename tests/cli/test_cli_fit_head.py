@@ -73,6 +73,14 @@ def test_strokes_of_one_class_are_too_few(
 ) -> None:
     labels = LabelPyramid.create(tmp_path / "one.ome.zarr", (200, 320), classes=[{"name": n} for n in ("a", "b")])
     labels.write(0, 0, np.full((20, 20), 2, np.uint8))
-    call = ("fit-head", locations[0], labels.path, "--checkpoint", awake_checkpoint, "--out", tmp_path / "x.safetensors")
+    call = (
+        "fit-head",
+        locations[0],
+        labels.path,
+        "--checkpoint",
+        awake_checkpoint,
+        "--out",
+        tmp_path / "x.safetensors",
+    )
     assert "paint a second one" in fctl(*call).sentence()
     assert "choose linear or mlp" in fctl(*call, "--decoder", "tree").sentence()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import napari
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from fctl_napari.exceptions import Cancelled, FctlError
@@ -63,7 +63,14 @@ class StrokesLive(QObject):
         Choice of the segmentation that is corrected. It does not change by itself to the map of the strokes.
     tab : QWidget
         The tab, which is Qt's parent.
+
+    Attributes
+    ----------
+    classified : Signal()
+        All of the view is classified by the network that was learned last.
     """
+
+    classified = Signal()
 
     def __init__(
         self,
@@ -236,9 +243,8 @@ class StrokesLive(QObject):
         """Show an event of the fit that counts."""
         if number != self._number or self._fit is None:
             return
-        if event.state == "running" and event.messages and self._result is None:
-            latest = event.messages[-1]
-            self._say(f"Learning: {latest.done} of {count_of(latest.total, 'tile')} read.")
+        if event.state == "running" and event.messages is not None and self._result is None:
+            self._say(f"Learning: {event.messages.done} of {count_of(event.messages.total, 'tile')} read.")
         if event.state not in ("done", "failed", "cancelled"):
             return
         self._fit = None
@@ -301,6 +307,7 @@ class StrokesLive(QObject):
         view = progress.view
         if view is None or view.done == view.total:
             self._say(f"{learned}.")
+            self.classified.emit()
         elif view.waiting == 0 and progress.state == "running":
             self._say(f"{learned}. Zoom in to classify: {count_of(view.total, 'tile')} are in view.")
         else:
