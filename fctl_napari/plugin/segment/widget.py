@@ -20,13 +20,14 @@ from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.layer_scales import LayerScales
+from fctl_napari.plugin.layers.live_run import layer_name
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.segment.domain_warning import DomainWarning
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.reading_fields import ReadingFields
 from fctl_napari.plugin.segment.result_field import ResultField
-from fctl_napari.plugin.segment.runner import Runner, layer_name
+from fctl_napari.plugin.segment.runner import Runner
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 
 

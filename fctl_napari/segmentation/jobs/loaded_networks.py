@@ -248,8 +248,12 @@ def _predictor(network: Network, device_type: str) -> TilePredictor:
     from fctl_napari.model.checkpoint import load_checkpoint
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
-    from fctl_napari.segmentation.inference.light_predictor import LightPredictor
+    from fctl_napari.segmentation.inference.light_predictor import LightPredictor, take_offered
 
+    if network.batch is None:
+        offered = take_offered(network.hash, network.device, network.precision, exact_contexts=exact)
+        if offered is not None:
+            return offered
     model = load_checkpoint(network.checkpoint)[0]
     options: dict[str, Any] = {
         "device": network.device,
