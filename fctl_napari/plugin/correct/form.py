@@ -50,8 +50,8 @@ TOOLTIPS = {
         f"Pick the class that the segmentation has under the cursor (key {KEYS['pick']}). Then click on the image."
     ),
     "live": (
-        "Learn the classes that are painted, on the features of the encoders of the chosen checkpoint, and classify the "
-        "view, after every stroke."
+        "The classes that are painted are learned on the features of the chosen checkpoint's encoders, and the view is "
+        "classified, after every stroke."
     ),
     "keep": "Keep the network that was learned from the strokes as a checkpoint beside the image, and choose it.",
     "live_line": "What is learned, and how much of the view is classified.",
