@@ -46,7 +46,7 @@ def dabs(count: int, seed: int) -> list[tuple[int, int, int]]:
     random = np.random.default_rng(seed)
     found: list[tuple[int, int, int]] = []
     while len(found) < count:
-        y, x = MIDDLE[0] + int(random.integers(-250, 250)), MIDDLE[1] + int(random.integers(-400, 400))
+        y, x = MIDDLE[0] + int(random.integers(-250, 250)), MIDDLE[1] + int(random.integers(-300, 300))
         label = int(ground_truth[y, x]) + 1
         if len(found) > 1 or label not in [one[2] for one in found]:
             found.append((y, x, label))
@@ -73,7 +73,7 @@ def measure(count: int, threads: int, seed: int, screenshot: Path | None) -> tup
         top, left = (int(v) for v in layer.translate[-2:])
         events: dict[str, float] = {}
         widget._painting.changed.connect(lambda _window: events.__setitem__("disk", time.perf_counter()))
-        live.classified.connect(lambda: events.__setitem__("classified", time.perf_counter()))
+        live.classified.connect(lambda: events.__setitem__("frames", draws.count))
         widget.form.live.click()
         found = []
         begun = time.perf_counter()
@@ -88,9 +88,8 @@ def measure(count: int, threads: int, seed: int, screenshot: Path | None) -> tup
             learning = time.perf_counter()
             spin(lambda: live._fit is None, 300)
             learned = time.perf_counter()
-            events.pop("classified", None)
-            spin(lambda: "classified" in events, 300)
-            draws.wait(draws.count)
+            events.pop("frames", None)
+            spin(lambda: "frames" in events and draws.count > events["frames"], 300)
             end = time.perf_counter()
             steps = np.diff([start, events["disk"], learning, learned, end])
             found.append([*steps.tolist(), end - start, processor_seconds() - computed])

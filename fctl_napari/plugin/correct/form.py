@@ -50,8 +50,8 @@ TOOLTIPS = {
         f"Pick the class that the segmentation has under the cursor (key {KEYS['pick']}). Then click on the image."
     ),
     "live": (
-        "Learn the classes that are painted, on the features of the encoders of the chosen checkpoint, and classify "
-        "the view, after every stroke."
+        "The classes that are painted are learned on the features of the chosen checkpoint's encoders, and the view is "
+        "classified, after every stroke."
     ),
     "keep": "Keep the network that was learned from the strokes as a checkpoint beside the image, and choose it.",
     "live_line": "What is learned, and how much of the view is classified.",
@@ -106,6 +106,7 @@ class CorrectForm(QWidget):
         self.live.setToolTip(TOOLTIPS["live"])
         self.keep = button("Keep this network", TOOLTIPS["keep"])
         self.keep.setEnabled(False)
+        self.keep.hide()
         self.live_line = wrapped(TOOLTIPS["live_line"])
         self.live_line.hide()
         self.where = combo(TOOLTIPS["where"])
@@ -149,8 +150,9 @@ class CorrectForm(QWidget):
         column.addLayout(fields)
         column.addWidget(self.classes)
         column.addLayout(row(self.pick, self.new_classes))
-        column.addLayout(row(self.live, self.keep))
+        column.addWidget(self.live)
         column.addWidget(self.live_line)
+        column.addWidget(self.keep)
         column.addLayout(row(self.where, self.draw))
         column.addWidget(self.accept)
         column.addWidget(self.tabs, stretch=1)

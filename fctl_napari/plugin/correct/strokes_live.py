@@ -149,6 +149,7 @@ class StrokesLive(QObject):
             self._rest.start()
 
     def _toggled(self, on: bool) -> None:
+        self._form.keep.setVisible(on)
         if not on:
             self.stop()
         elif self._corrected.painting is None:

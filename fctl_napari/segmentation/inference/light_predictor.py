@@ -24,9 +24,10 @@ from fctl_napari.model.encoders import Features
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder, as_kept
 from fctl_napari.model.windows import Dihedral
-from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.device import numerics, store_for_inference
 from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.tile_predictor import TilePredictor
 from fctl_napari.segmentation.inference.tile_prefetch import PendingTile
 from fctl_napari.windows import FloatWindow
 
@@ -69,19 +70,16 @@ class LightPredictor(ExplainingPredictor):
     ----------
     model : FCtL
         The network, whose decoder is a ``LightDecoder``.
-    trunk : str or None, optional
-        Its ``trunk_hash``. None computes it.
     **options : object
         See ``Predictor``.
     """
 
-    def __init__(self, model: FCtL, *, trunk: str | None = None, **options: Any) -> None:
+    def __init__(self, model: FCtL, **options: Any) -> None:
         super().__init__(model, **options)
         assert isinstance(model.decoder, LightDecoder)
         self._light = model
         self._decoder = model.decoder
-        self._hash = trunk or trunk_hash(model)
-        self._trunk = self._hash, str(self.device), self.precision, self._exact
+        self._trunk = trunk_hash(model), str(self.device), self.precision, self._exact
 
     def with_decoder(self, decoder: LightDecoder) -> LightPredictor:
         """Make a predictor that shares all of the network but the decoder.
@@ -96,10 +94,15 @@ class LightPredictor(ExplainingPredictor):
         LightPredictor
             The predictor.
         """
+        own = copy.deepcopy(decoder).to(self.device)
+        store_for_inference(own, self.precision)
         model = copy.copy(self._light)
-        model._modules = {**self._light._modules, "decoder": copy.deepcopy(decoder)}
-        options = {"device": str(self.device), "precision": self.precision, "exact_contexts": self._exact}
-        return LightPredictor(model, trunk=self._hash, **options)
+        model._modules = {**self._light._modules, "decoder": own}
+        other = copy.copy(self)
+        TilePredictor.__init__(other, self.config, self.precision, self._exact)  # threads of its own
+        other._light = other._model = other._network = model
+        other._decoder = own
+        return other
 
     def offer(self, checkpoint: str) -> None:
         """Offer this predictor to the next run of a checkpoint in this process, in place of the one offered before.
