@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class FctlError(Exception):
@@ -87,8 +89,39 @@ class Cancelled(FctlError):
     """
 
 
+SHOWN = 60
+"""Longest text of a wrong value in a sentence, characters."""
+
+_NEEDED = {
+    ("int_type", "int_parsing", "int_parsing_size", "int_from_float"): "a whole number",
+    ("float_type", "float_parsing"): "a number",
+    ("finite_number",): "a finite number",
+    ("bool_type", "bool_parsing"): "true or false",
+    ("string_type",): "a text",
+    ("string_too_short",): "a text of {min_length} or more characters",
+    ("string_pattern_mismatch",): "a text of the pattern {pattern}",
+    ("path_type",): "a path",
+    ("list_type", "tuple_type", "set_type", "iterable_type"): "a list",
+    ("dict_type", "model_type", "model_attributes_type", "mapping_type"): "a table of settings",
+    ("greater_than",): "a number greater than {gt}",
+    ("greater_than_equal",): "a number of at least {ge}",
+    ("less_than",): "a number less than {lt}",
+    ("less_than_equal",): "a number of at most {le}",
+    ("literal_error", "enum"): "{expected}",
+    ("too_short",): "a list of at least {min_length}",
+    ("too_long",): "a list of at most {max_length}",
+    ("is_instance_of",): "an object of the class {class}",
+    ("union_tag_invalid", "union_tag_not_found"): "a {discriminator} that is known",
+    ("json_invalid", "json_type"): "JSON",
+}
+"""What a setting has to be instead, by the types of pydantic's errors and the limits that they state."""
+
+_KINDS = {"int", "float", "str", "bool", "none", "path"}
+"""Names of kinds that pydantic puts behind the name of a setting which may be of several."""
+
+
 def reason_of(error: BaseException) -> str:
-    """Return the first line of an error's message, to be quoted in a sentence of ours.
+    """Return what an error of a library says, in a line, to be quoted in a sentence of ours.
 
     Parameters
     ----------
@@ -98,27 +131,96 @@ def reason_of(error: BaseException) -> str:
     Returns
     -------
     str
-        The line, or the name of the error's type if there is none.
+        The first line of its message, or the name of the error's type if there is none. See ``fault_of`` for errors of
+        settings, whose first line says nothing.
     """
+    if is_of_settings(error):
+        return fault_of(error)
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def fault_of(error: ValidationError) -> str:
-    """Return the first fault of settings, to be quoted in a sentence of ours.
+def is_of_settings(error: BaseException | None) -> TypeGuard[ValidationError]:
+    """Return whether an error is pydantic's, of settings that do not fit. This does not load pydantic.
+
+    Parameters
+    ----------
+    error : BaseException or None
+        Any error.
+
+    Returns
+    -------
+    bool
+        True if it is.
+    """
+    return type(error).__name__ == "ValidationError" and hasattr(error, "errors")
+
+
+def fault_of(error: ValidationError, *, named: bool = True) -> str:
+    """Return the first fault of settings in our words, to be quoted in a sentence of ours.
 
     Parameters
     ----------
     error : ValidationError
         Error of the model that the settings are of.
+    named : bool, optional
+        If False, the name of the setting is left out.
 
     Returns
     -------
     str
-        Name of the setting, and what is wrong, without a full stop: ``"stepz: there is no such setting; check the
-        name"``.
+        Name of the setting, what is wrong and what to do, without a full stop: ``"steps: cannot be -3; give a number
+        of at least 1"``, ``"stepz: there is no such setting; check the name"``.
     """
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    unknown = first["type"] == "extra_forbidden"
-    message = "there is no such setting; check the name" if unknown else first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    faults = error.errors(include_url=False)
+    first, where = faults[0], _setting_of(faults[0])
+    needed = dict.fromkeys(needed_of(fault) for fault in faults if _setting_of(fault) == where)
+    if first["type"] == "extra_forbidden":
+        message = "there is no such setting; check the name"
+    elif first["type"] == "missing":
+        message = "is missing; state it"
+    elif all(needed):
+        message = f"cannot be {shown_value(first['input'])}; give {' or '.join(needed)}"
+    else:
+        message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    name = ".".join(where)
+    return f"{name}: {message}" if name and named else message
+
+
+def needed_of(fault: ErrorDetails) -> str:
+    """Return what a setting has to be instead.
+
+    Parameters
+    ----------
+    fault : ErrorDetails
+        One of ``ValidationError.errors()``.
+
+    Returns
+    -------
+    str
+        A noun with its article: ``"a whole number"``. Empty where it is a matter of more than one value.
+    """
+    words = next((words for types, words in _NEEDED.items() if fault["type"] in types), "")
+    return words.format(**fault.get("ctx", {}))
+
+
+def shown_value(value: object) -> str:
+    """Return a wrong value as it is shown in a sentence.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    str
+        Its representation in a line of at most ``SHOWN`` characters.
+    """
+    shown = " ".join(repr(value).split())
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+
+
+def _setting_of(fault: ErrorDetails) -> tuple[str, ...]:
+    """Return the names that lead to a setting, without the kinds that it may be of."""
+    names = (str(part) for part in fault["loc"])
+    return tuple(takewhile(lambda name: name not in _KINDS and "[" not in name, names))

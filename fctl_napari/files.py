@@ -241,7 +241,18 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
         return OutputError(f"{path}: the disk is full; free some space and run again (what is finished is kept).")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path}: this path is not writable; choose another.")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        taken = next((part for part in (Path(path), *Path(path).parents) if _is_no_folder(part)), None)
+        if taken is not None:
+            return OutputError(f"{taken}: is a file where a folder is needed; choose another path, or move the file.")
+    if error.errno == errno.EISDIR:
+        return OutputError(f"{path}: is a folder where a file is to be written; choose another path.")
     return OutputError(f"{path}: cannot be written ({error.strerror or error}).")
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Return whether something that is no folder has a path, such as a file or a link to nothing."""
+    return os.path.lexists(path) and not path.is_dir()
 
 
 def local_path(text: str) -> Path:

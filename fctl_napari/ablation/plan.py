@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fctl_napari.ablation.bands import BANDS, band_rows, table_name
 from fctl_napari.ablation.frozen_tiles import Chunk, Frozen, check_unseen, chunks_of, measured_tiles, streams_of
 from fctl_napari.ablation.tables import AblationRow, Dataset, ablation_rows
-from fctl_napari.exceptions import ConfigError, InputError
+from fctl_napari.exceptions import ConfigError, InputError, fault_of
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -300,7 +300,7 @@ def _train_config(
     try:
         return TrainConfig.model_validate(recipe.model_dump() | changed)
     except ValidationError as error:
-        raise ConfigError(f"{row.name}: {error.errors()[0]['msg']}.") from error
+        raise ConfigError(f"{row.name}: {fault_of(error)}.") from error
 
 
 def _stream_of(prefix: str) -> str | None:

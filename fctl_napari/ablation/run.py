@@ -25,7 +25,7 @@ from fctl_napari.ablation.results import Result, append_results, read_results
 from fctl_napari.ablation.work import Share, make_features, seconds_per_step, train_and_measure
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import FctlError, InputError
-from fctl_napari.files import write_json
+from fctl_napari.files import new_folder, write_json
 from fctl_napari.segmentation.jobs.cluster import DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.worker import guarded
 from fctl_napari.words import count_of
@@ -85,8 +85,14 @@ def run_ablation(request: AblationRequest, progress: Progress | None = None) -> 
     Raises
     ------
     FctlError
-        The request does not fit its data, or some rows could not be trained (the others are in the table).
+        The request does not fit its data, its folder cannot be made, or some rows could not be trained (the others are
+        in the table).
     """
+    with new_folder(request.out):
+        return _run(request, progress or (lambda done, total, note: None))
+
+
+def _run(request: AblationRequest, progress: Progress) -> Path:
     table = request.out / RESULTS
     known = _known_steps(request)
     if request.minutes is None or known is not None:
@@ -97,7 +103,7 @@ def run_ablation(request: AblationRequest, progress: Progress | None = None) -> 
     else:
         plan = make_plan(request, steps=10**6)
     with _workers(request, plan) as (workers, share):
-        running = _Running(workers, share, progress or (lambda done, total, note: None))
+        running = _Running(workers, share, progress)
         running.make_features(plan)
         if request.minutes is not None and known is None:
             steps = running.steps_within(60 * request.minutes, plan.trainings)

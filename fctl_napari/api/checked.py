@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
 
 from fctl_napari.api.forms import field_of
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import InputError, needed_of, shown_value
 from fctl_napari.windows import IntWindow, Window, require_window
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
@@ -23,9 +23,6 @@ AnyWindow = Annotated[Window | IntWindow, PlainValidator(require_window)]
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number greater than 0."""
-
-SHOWN = 60
-"""Longest text of a wrong argument in a sentence, characters."""
 
 
 def checked(function: AnyFunction) -> AnyFunction:
@@ -108,13 +105,12 @@ def _strictly(kind: Any) -> Any:
 
 def _sentence(function: Callable[..., Any], name: str, value: Any, error: ValidationError | None) -> str:
     """Return what an argument cannot be, and what it can be: by the docstring, or by the only kind that there is."""
-    shown = " ".join(repr(value).split())
-    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
     described = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)* : (.+?)(?:, optional)?$", function.__doc__ or "", re.M)
     faults = [] if error is None else error.errors()
-    reason = f" ({faults[0]['msg']})" if len(faults) == 1 else ""
+    needed = needed_of(faults[0]) if len(faults) == 1 else ""
+    reason = f" ({needed} is needed)" if needed else ""
     kinds = described[1] if described else function.__annotations__[name]
-    return f"{_name(function)}: {name} cannot be {shown}{reason}; give {kinds}."
+    return f"{_name(function)}: {name} cannot be {shown_value(value)}{reason}; give {kinds}."
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -103,8 +103,28 @@ def checkpoints_beside(image: str | Path) -> list[Path]:
     list of Path
         Files that end in ``.safetensors``, which need not be checkpoints, the newest first.
     """
-    found = [path for path in checkpoint_path(image).glob("*.safetensors") if not path.name.endswith(CANDIDATE_SUFFIX)]
+    found = [
+        path
+        for path in checkpoint_path(image).glob("*.safetensors")
+        if not (path.name.endswith(CANDIDATE_SUFFIX) or follows_strokes(path))
+    ]
     return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def follows_strokes(checkpoint: Path) -> bool:
+    """Return whether a checkpoint is replaced after every stroke, and removed in the end.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Path of the checkpoint.
+
+    Returns
+    -------
+    bool
+        True while a window uses it, and after a crash of that window.
+    """
+    return checkpoint.with_name(f".{checkpoint.name}.lock").exists()
 
 
 def new_checkpoint(image: str | Path, parent: str | Path) -> Path:

@@ -29,7 +29,7 @@ from fctl_napari.cli import (
     train,
     weights,
 )
-from fctl_napari.exceptions import FctlError
+from fctl_napari.exceptions import FctlError, fault_of, is_of_settings
 from fctl_napari.files import output_error
 
 app = typer.Typer(
@@ -81,7 +81,8 @@ def _complain(sentence: str) -> int:
 def _usage(error: Any) -> str:
     """Return what is wrong with what was typed as one sentence; nothing if the help was shown instead."""
     said = " ".join(error.format_message().split()).removesuffix(".")
-    said = said.replace("Value error, ", "").replace(": Input should", ": it should")  # of pydantic
+    if is_of_settings(error.__cause__):
+        said = f"{said.partition(': ')[0]}: {fault_of(error.__cause__, named=False)}"
     if error.ctx is not None and said:
         said += f"; {error.ctx.command_path} {error.ctx.help_option_names[0]} says what it takes"
     return said and f"{said[0].lower()}{said[1:]}."

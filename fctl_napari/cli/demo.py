@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fctl_napari.files import local_path
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
@@ -21,7 +23,9 @@ def demo() -> None:
     run_demo()
 
 
-def sample(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The OME-Zarr to write.")]) -> None:
+def sample(
+    folder: Annotated[Path, typer.Argument(parser=local_path, metavar="DIR", help="The OME-Zarr to write.")],
+) -> None:
     """Write the sample scene as an OME-Zarr pyramid with its ground truth under labels/."""
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.sample import write_sample

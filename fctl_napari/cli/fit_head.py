@@ -100,3 +100,6 @@ def fit_head(
     out.print(f"{head.path}: {', '.join(card.classes.names)}", highlight=False, soft_wrap=True)
     if numbers:
         out.print(f"{numbers} ({where})", highlight=False, soft_wrap=True)
+    worth = ", ".join(f"{name} {value:+.3f}" for name, value in card.figures.get("context_importance", {}).items())
+    if worth:
+        out.print(f"accuracy that each context's own features are worth: {worth}", highlight=False, soft_wrap=True)

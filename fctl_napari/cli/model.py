@@ -1,4 +1,4 @@
-"""Networks, their costs and their files: ``fctl model table``, ``info``, ``onnx``, ``folder``, ``import``."""
+"""Networks, their costs and their files: ``fctl model list``, ``table``, ``info``, ``onnx``, ``folder``, ``import``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fctl_napari.cli.model_list import model_list
 from fctl_napari.cli.options import (
     DeviceOption,
     PrecisionOption,
@@ -23,6 +24,7 @@ TABLE_1 = (
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     model_app = typer.Typer(no_args_is_help=True, help="Networks, what they cost, and their files.")
+    model_app.command("list")(model_list)
     model_app.command()(table)
     model_app.command("info")(model_info)
     model_app.command("onnx")(model_onnx)

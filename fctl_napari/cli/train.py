@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fctl_napari.cli.options import BandNamesOption, BandsOption, DeviceOption, RangeOption, stated_bands
+from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE
 
 
@@ -25,7 +26,8 @@ DataOption = Annotated[
     Path, typer.Option(metavar="DIR", help="The data set, or where the config's relative paths start.")
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
+    Path | None,
+    typer.Option("--out", parser=local_path, metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]"),
 ]
 SettingsOption = Annotated[
     list[str] | None,

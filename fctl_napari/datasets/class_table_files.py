@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from fctl_napari.class_colors import Color, new_colors
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.model.classes import ClassTable
 
 MOST_BYTES = 2**22
@@ -93,7 +93,7 @@ def _table(path: Path, rows: Iterable[Row]) -> ClassTable:
     try:
         return ClassTable.model_validate({"classes": classes})
     except ValueError as error:
-        raise InputError(f"{path}: is not a class table ({str(error).splitlines()[2].strip()}).") from error
+        raise InputError(f"{path}: is not a class table ({reason_of(error)}); mend it.") from error
 
 
 # -- styles of QGIS ------------------------------------------------------------------------------------------------

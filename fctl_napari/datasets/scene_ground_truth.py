@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth, as_classes
-from fctl_napari.imagery.labels.label_source import STATE, LabelSource
+from fctl_napari.imagery.labels.color_key import STATE
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import IGNORE, ClassTable
+
+DATA_SET_VALUES = '"values" of the classes.json of the data set'
+"""Where the values of the masks of a data set are stated."""
 
 
 class SceneGroundTruth:
@@ -35,6 +39,9 @@ class SceneGroundTruth:
     image : Pyramid or None, optional
         Image of the scene, over which the file lies by the georeferences of both. Where it holds no data there is no
         class.
+    stated_in : str, optional
+        Setting in which the user states ``values``, for messages. A mask of colors is then refused, as they would not
+        be used. Empty: the values are those of the data set, whose masks may also be of colors.
 
     Attributes
     ----------
@@ -62,11 +69,13 @@ class SceneGroundTruth:
         shelf: Shelf,
         values: Mapping[int, int] | None = None,
         image: Pyramid | None = None,
+        stated_in: str = "",
     ) -> None:
         self.path = path
         self.shape, self._open = shelf.ground_truth(path, table.colors, by_value=values is not None, image=image)
         self._table = table
         self._values = values
+        self._stated_in = stated_in
         self._image = image if image is not None and image.masked else None
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
@@ -200,5 +209,10 @@ class SceneGroundTruth:
         return f"values: {', '.join(names)}, {0 if source.one_based else IGNORE} no class", note
 
     def _mapped(self, source: LabelSource) -> LabelSource | MappedGroundTruth:
+        if source.by_color and self._values is not None and self._stated_in:
+            raise InputError(
+                f"{self.path}: is a mask of colors, which say the class of each px, so {self._stated_in} cannot; leave "
+                "that setting out, or save the mask as one channel of values."
+            )
         ignored = [info.name for info in self._table if info.ignored]
-        return as_classes(source, self._table.names, ignored, self._values)
+        return as_classes(source, self._table.names, ignored, self._values, self._stated_in or DATA_SET_VALUES)

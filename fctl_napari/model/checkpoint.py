@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import atomic_write
@@ -115,15 +115,15 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
 
 
 @torch.no_grad()
-def round_as_stored(model: Network, dtype: torch.dtype = torch.float16) -> None:
+def round_as_stored(model: nn.Module, dtype: torch.dtype = torch.float16) -> None:
     """Round a network's arrays in place to the precision that ``save_checkpoint`` stores.
 
     So figures measured afterwards are the file's own.
 
     Parameters
     ----------
-    model : Network
-        Network whose arrays are rounded.
+    model : nn.Module
+        Network, or part of one, whose arrays are rounded.
     dtype : torch.dtype, optional
         Dtype of the stored floating-point arrays.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fctl_napari.class_colors import Color, display_colors, new_colors
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import InputError, reason_of
 from fctl_napari.remembered_colors import load_colors
 
 NOT_COMPUTED = 0
@@ -195,8 +195,9 @@ class ClassTable(BaseModel):
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such class table; check the path.") from None
         except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: is not a class table ({reason}); see sample_data/classes.json.") from error
+            raise InputError(
+                f"{path}: is not a class table ({reason_of(error)}); see sample_data/classes.json."
+            ) from error
 
 
 def background_of(names: Sequence[str]) -> int | None:

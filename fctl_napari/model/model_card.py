@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from fctl_napari.exceptions import CheckpointError
+from fctl_napari.exceptions import CheckpointError, fault_of
+from fctl_napari.files import atomic_write
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.domain import Domain
@@ -207,9 +208,41 @@ def read_card(path: Path | str) -> Card:
         domain = None if card.domain is not None else builtin_domains().get(card_digest(metadata[METADATA_KEY]))
         return card if domain is None else card.model_copy(update={"domain": domain})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise CheckpointError(f"{path}: its model card does not fit this version ({where}: {first['msg']}).") from error
+        raise CheckpointError(
+            f"{path}: its model card does not fit this version ({fault_of(error)}); update this package, or choose "
+            "another checkpoint."
+        ) from error
+
+
+def copy_renamed(path: Path | str, out: Path | str, name: str) -> None:
+    """Copy a checkpoint atomically, under another name in its model card.
+
+    Parameters
+    ----------
+    path : Path or str
+        The checkpoint.
+    out : Path or str
+        File to write.
+    name : str
+        The name.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or carries no card.
+    OutputError
+        The disk is full or the folder is not writable.
+    """
+    read_card(path)
+    whole = Path(path).read_bytes()  # at once: the file may be replaced at any time
+    end = 8 + int(struct.unpack("<Q", whole[:8])[0])
+    header = json.loads(whole[8:end])
+    card = json.loads(header["__metadata__"][METADATA_KEY])
+    header["__metadata__"][METADATA_KEY] = json.dumps({**card, "name": name}, separators=(",", ":"))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    with atomic_write(Path(out)) as file:
+        file.write(struct.pack("<Q", len(text)) + text + whole[end:])
 
 
 def card_digest(text: str) -> str:

@@ -63,8 +63,13 @@ def identify(path: Path | str) -> Identity:
         except CheckpointError:
             pass  # other people's safetensors
         else:
-            what = f"a checkpoint of this project, {card.name!r}: {card.config.title}, {card.config.classes} classes"
-            return Identity(what, "fctl segment --checkpoint, or init_from in a training config", ())
+            what = f"a checkpoint of this project, {card.name!r}: {card.config.title}, "
+            if card.pretrained:
+                what += "pretrained on images without ground truth, no classes yet"
+                return Identity(what, "init_from in a training config; it cannot segment before that training", ())
+            command = "fctl refine --refiner" if card.config.refines else "fctl segment --checkpoint"
+            what += f"{card.config.classes} classes"
+            return Identity(what, f"{command}, or init_from in a training config", ())
     state = read_released(path)
     kind = released_kind(state)
     if kind is not None:

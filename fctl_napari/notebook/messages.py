@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, TypeAdapter, ValidationError
 
-from fctl_napari.exceptions import InputError
+from fctl_napari.exceptions import InputError, fault_of
 
 FURTHEST = 2**40
 """Largest distance of a point from the image's first px, px."""
@@ -208,11 +208,7 @@ def read_message(content: Any) -> AnyMessage:
     try:
         return _ADAPTER.validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"the page's message: {where + ': ' if where else ''}{first['msg']}; reload the page, and try again."
-        ) from None
+        raise InputError(f"the page's message: {fault_of(error)}; reload the page, and try again.") from None
 
 
 def is_slow(message: AnyMessage) -> bool:

@@ -31,6 +31,9 @@ from fctl_napari.windows import FloatWindow, IntWindow, pieces_of
 
 GroundTruth = NDArray[np.uint8] | SceneGroundTruth | DataPixels
 
+STATED_VALUES = "[data] values of the training config"
+"""Setting that states the classes of the values of a list of scenes."""
+
 SAMPLED_POSITIONS = 128_000
 """Approximate number of positions that are kept of each class, over all pieces, for tiles centered on a class."""
 
@@ -158,9 +161,10 @@ def _open_files(
     shelf: Shelf,
     data: DataSettings,
     values: Mapping[int, int] | None = None,
+    stated_in: str = "",
 ) -> tuple[Pyramid, SceneGroundTruth]:
     pyramid = shelf.image(image, data.value_range, data.bands)
-    source = SceneGroundTruth(ground_truth, table, shelf, values, pyramid)
+    source = SceneGroundTruth(ground_truth, table, shelf, values, pyramid, stated_in)
     height, width = pyramid.shape
     if source.shape != (height, width):
         raise InputError(
@@ -176,7 +180,7 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: 
         stated = {value: table.names.index(name) if name else IGNORE for value, name in data.values.items()}
         values = {IGNORE: IGNORE} | stated
     files = folder / settings.image, folder / settings.truth
-    pyramid, ground_truth = _open_files(*files, table, shelf, data, values)
+    pyramid, ground_truth = _open_files(*files, table, shelf, data, values, STATED_VALUES)
     height, width = ground_truth.shape
 
     def regions(bands: tuple[tuple[int, int], ...]) -> tuple[IntWindow, ...]:

@@ -60,8 +60,8 @@ class DataSettings(Settings):
     bands : Bands or None
         Channels of the images that are red, green and blue, counted from 0. By default the first three.
     values : dict of int to str or None
-        For a list of scenes, the name of the class of each value of their ground truths, "" for none (as 255 is
-        anyway). None: class k is value k, or its color.
+        For a list of scenes with masks of one channel, the name of the class of each value, "" for none (as 255 is
+        anyway). Masks of colors are refused then. None: class k is value k, or its color.
     masks : str
         For a network that refines masks: ``roughened`` is the ground truth with a rough outline, drawn anew for each
         tile. Otherwise the folder of the segmentations to learn from, with a ``STEM.ome.zarr`` for each image.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from fctl_napari.files import new_folder
 from fctl_napari.training.config import TrainConfig
@@ -27,7 +29,7 @@ def train(
     """Run a training config in a folder, stage by stage.
 
     Under torchrun it runs together with the other processes. Finished stages are not trained again, and a stopped one
-    resumes from its last saved state.
+    resumes from its last saved state. A warning of the same words is shown once, whichever stages give it.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def train(
     if config.data.images:  # listed once, so that a run goes on with the images that it began with
         images = listed_images(config.data.images, data_folder)
         config = config.model_copy(update={"data": config.data.model_copy(update={"images": images})})
-    with joined(device) as group:
+    with joined(device) as group, _warning_once():
         for stage in stages_of(config, out):
             done = group.first and is_finished(stage.out, stage.config)
             if not group.broadcast(done):
@@ -74,3 +76,18 @@ def train(
                 with new_folder(stage.out) if group.first else nullcontext():
                     Trainer(stage.config, stage.out, data_folder=data_folder, group=group).run(progress)
         return stage.checkpoint
+
+
+@contextmanager
+def _warning_once() -> Iterator[None]:
+    """Show each warning of the same words once, even if a filter wants all of them."""
+    with warnings.catch_warnings():
+        show, shown = warnings.showwarning, set[str]()
+
+        def show_once(message: Warning | str, *details: Any, **more: Any) -> None:
+            if str(message) not in shown:
+                shown.add(str(message))
+                show(message, *details, **more)
+
+        warnings.showwarning = show_once
+        yield

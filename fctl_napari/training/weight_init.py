@@ -13,6 +13,7 @@ from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.imagery.labels.class_names import NameMatch, match_names
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.class_axes import class_axes, take_classes
+from fctl_napari.model.config import RGB
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.input_filters import refit_filters
 from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card
@@ -42,7 +43,7 @@ def start(model: Network, config: TrainConfig, data_folder: Path, names: Sequenc
     """Initialize a new network as a training config says.
 
     Checkpoints are built-in names or paths. Paths are relative to ``data_folder``. Warns of encoders that start at
-    random though weights are published for them, and of classes that start anew.
+    random though weights are published for them, and of classes and bands that start anew or are left out.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ def start(model: Network, config: TrainConfig, data_folder: Path, names: Sequenc
             stacklevel=2,
         )
     given: set[str] = set()
+    said: list[str] = []
     if config.encoder_weights:
         for encoder in model.encoders.values():
             load_published_weights(
@@ -83,14 +85,16 @@ def start(model: Network, config: TrainConfig, data_folder: Path, names: Sequenc
                 model.config.band_names,
             )
         given.update(key for key in model.state_dict() if key.startswith("encoders."))
-    said = []
+        said += _note_on_bands(config.encoder_weights, RGB, model.config.band_names)
     if config.init_from:
-        sentence, arrays = _start_from(model, _path(config.init_from, data_folder), names)
-        said.append(sentence)
+        sentences, arrays = _start_from(model, _path(config.init_from, data_folder), names)
+        said += sentences
         given |= arrays
     for context, path in config.contexts_from.items():
-        given |= start_context_from(model, context, _path(path, data_folder))
+        source = _path(path, data_folder)
+        given |= start_context_from(model, context, source)
         said.append(f"{Path(path).name}: the stream of the context {context} starts from it.")
+        said += _note_on_bands(source, read_card(source).config.band_names, model.config.band_names)
     return Start(tuple(said), given)
 
 
@@ -126,7 +130,8 @@ def start_from(model: Network, path: Path | str, names: Sequence[str] | None = N
 
     Context streams that the checkpoint has no arrays for start from those of its tile stream. The filters of the
     input's bands are matched by the names of the bands, see ``refit_filters``. Arrays with a row for
-    each class are copied row by row, matched by the names of the classes. Warns where the two class tables differ.
+    each class are copied row by row, matched by the names of the classes. Warns where the two class tables or the
+    bands differ.
 
     Parameters
     ----------
@@ -141,26 +146,28 @@ def start_from(model: Network, path: Path | str, names: Sequence[str] | None = N
     Returns
     -------
     str
-        The classes that were copied and those that start anew, in a sentence.
+        The classes that were copied and those that start anew, in a sentence. Another on the bands if they differ.
 
     Raises
     ------
     CheckpointError
         The file is missing or damaged, or the checkpoint has another encoder.
     """
-    return _start_from(model, path, names)[0]
+    return " ".join(_start_from(model, path, names)[0])
 
 
-def _start_from(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[str, set[str]]:
-    """Start from a checkpoint, and return the sentence on its classes and the names of the arrays that it gave."""
+def _start_from(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[list[str], set[str]]:
+    """Start from a checkpoint, and return sentences on its classes and bands and the names of the arrays it gave."""
     taken, match = _fitting(model, path, names)
     model.load_state_dict(taken, strict=False)
-    if read_card(path).pretrained:
-        return f"{Path(path).stem}: was pretrained without classes, so all of them start anew.", set(taken)
-    said = f"{Path(path).stem}: {_describe(match)}."
-    if not match.same:
-        warnings.warn(said, stacklevel=3)
-    return said, set(taken)
+    card = read_card(path)
+    if card.pretrained:
+        said = f"{Path(path).stem}: was pretrained without classes, so all of them start anew."
+    else:
+        said = f"{Path(path).stem}: {_describe(match)}."
+        if not match.same:
+            warnings.warn(said, stacklevel=3)
+    return [said, *_note_on_bands(path, card.config.band_names, model.config.band_names)], set(taken)
 
 
 def start_streams_from(model: Network, path: Path | str) -> None:
@@ -275,3 +282,16 @@ def _describe(match: NameMatch) -> str:
     words += [f"anew: {', '.join(match.missing)}"] if match.missing else []
     words += [f"left out: {', '.join(match.unused)}"] if match.unused else []
     return "; ".join(words)
+
+
+def _note_on_bands(path: Path | str, given: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Describe how the filters of the input's bands are taken over, and warn, unless the bands are the same."""
+    new, unused = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
+    if not new and not unused:
+        return []
+    words = [f"taken over: {', '.join(n for n in wanted if n in given) or 'none'}"]
+    words += [f"anew, with the mean filter: {', '.join(new)}"] if new else []
+    words += [f"left out: {', '.join(unused)}"] if unused else []
+    said = f"{Path(path).stem}: the filters of its bands are found by their names; {'; '.join(words)}."
+    warnings.warn(said, stacklevel=4)
+    return [said]

@@ -46,7 +46,17 @@ def painted(segmented: fctl.Map, tmp_path: Path) -> Path:
     return tmp_path / "c.ome.zarr"
 
 
-@pytest.mark.parametrize("wrong", [{"batch": -3}, {"device": "nope"}, {"engine": "x"}, {"precision": "fp64"}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": -3},
+        {"device": "nope"},
+        {"device": "cuda:99"},  # only the worker knows that it is not there
+        {"engine": "x"},
+        {"precision": "fp64"},
+    ],
+    ids=str,
+)
 def test_a_complete_map_is_refused_the_same_settings_as_one_that_is_not(
     scene: Path, network: Path, segmented: fctl.Map, tmp_path: Path, wrong: dict[str, Any]
 ) -> None:

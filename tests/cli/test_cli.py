@@ -190,8 +190,11 @@ def test_out_that_is_something_else(fctl: Fctl, rgb_png: Path, tmp_path: Path, t
         (("segment", "x.png"), "missing option '--out'; fctl segment --help says what it takes."),
         (("evaluate", "x"), "missing argument 'TRUTH'; fctl evaluate --help says what it takes."),
         (("segment", "x", "--merge", "blend"), "'--merge': 'blend' is not one of 'crop', 'average', 'released'; fctl"),
-        (("finetune", "x", "--out", "y", "--steps", "0"), "'--steps': it should be greater than or equal to 1; fctl"),
-        (("errors", "x", "--most", "many"), "'--most': it should be a valid integer"),
+        (
+            ("finetune", "x", "--out", "y", "--steps", "0"),
+            "'--steps': cannot be '0'; give a number of at least 1; fctl",
+        ),
+        (("errors", "x", "--most", "many"), "'--most': cannot be 'many'; give a whole number; fctl errors"),
         (("corrections", "bogus"), "no such command 'bogus'; fctl corrections --help says what it takes."),
         (("info", "x", "--bogus"), "no such option: --bogus"),
     ],

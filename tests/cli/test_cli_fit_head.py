@@ -40,6 +40,8 @@ def test_a_head_is_learned_segments_and_explains(
     assert "reef, sand, wreck" in out
     assert "held-out strokes on picture.png" in out
     assert "Not painted, and never predicted: wreck." in err
+    assert "accuracy that each context's own features are worth: medium" in out
+    assert set(read_card(head).figures["context_importance"]) == {"medium", "large"}
     assert read_card(head).provenance["parent"]["hash"] == checkpoint_hash(awake_checkpoint)
     assert "exists already" in fctl(*call).sentence()
     result = tmp_path / "result.ome.zarr"

@@ -1,17 +1,20 @@
 """Light heads: learned from strokes, with classes of their own, and a checkpoint like any other."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from finetuning.conftest import Corrected
+from PIL import Image
 
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.light_head.fit import LabelledCells, calibrate, fit_head
 from fctl_napari.finetuning.light_head.head import fit_light_head
+from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
@@ -23,7 +26,7 @@ from fctl_napari.model.light_decoder import LightDecoder
 from fctl_napari.model.light_network import full_network
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference import light_predictor
-from fctl_napari.segmentation.inference.light_predictor import LightPredictor
+from fctl_napari.segmentation.inference.light_predictor import LightPredictor, take_offered
 from fctl_napari.segmentation.inference.predictor import Predictor
 
 COLORS = {"shade": (0, 0, 9), "sun": (9, 9, 0), "sea": (0, 9, 9)}
@@ -97,6 +100,48 @@ def test_same_request_gives_the_same_head(corrected: Corrected, strokes: Path, t
         out.parent.mkdir()
         fit_light_head(request_for(corrected, strokes, out))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_next_head_computes_no_features_anew_and_its_network_is_at_hand(
+    corrected: Corrected, strokes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "head.safetensors"
+    request = request_for(corrected, strokes, out, replace=True)
+    fit_light_head(request)
+    first, held = out.read_bytes(), light_predictor._kept.held
+    again = fit_light_head(request)
+    assert light_predictor._kept.held == held > 0
+    assert out.read_bytes() == first
+    assert again.cells > 0
+    settings = {"device": "cpu", "precision": "fp32", "exact_contexts": False}
+    offered = take_offered(checkpoint_hash(out), **settings)
+    assert offered is not None
+    assert take_offered(checkpoint_hash(out), **settings) is None
+    image, windows = open_image(corrected.folder / "new.png"), [(0.0, 0.0, 64.0, 64.0), (32.0, 32.0, 96.0, 96.0)]
+    loaded = LightPredictor(load_checkpoint(out)[0], precision="fp32", device="cpu")
+    for (_, a), (_, b) in zip(offered.predict(image, windows), loaded.predict(image, windows), strict=True):
+        assert np.array_equal(a, b)
+    assert light_predictor._kept.held == held, "the tiles of the head are those of its runs"
+    loaded.close()
+    offered.close()
+
+
+def test_head_of_other_classes_or_an_image_written_anew_begins_anew(
+    corrected: Corrected, strokes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "head.safetensors"
+    fit_light_head(request_for(corrected, strokes, out))
+    labels = LabelPyramid.create(tmp_path / "two.ome.zarr", corrected.ground_truth.shape, classes=CLASSES[:2])
+    labels.write(0, 0, np.repeat(np.uint8([[1], [2]]), 40, axis=1).repeat(20, axis=0))
+    fit_light_head(request_for(corrected, tmp_path / "two.ome.zarr", out, replace=True))
+    assert read_card(out).classes.names == ("shade", "sun")
+    path = Path(shutil.copy(corrected.folder / "new.png", tmp_path / "new.png"))
+    request = request_for(corrected, strokes, out, replace=True, image=str(path))
+    fit_light_head(request)
+    before = light_predictor._kept.held
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    fit_light_head(request)
+    assert light_predictor._kept.held > before
 
 
 def test_head_is_only_replaced_where_that_was_asked_for(corrected: Corrected, strokes: Path, tmp_path: Path) -> None:
@@ -193,3 +238,16 @@ def test_children_say_which_folder_and_license_their_weights_came_from(
     tuned = tmp_path / "tuned.safetensors"
     done = finetune(corrected.request(tuned, checkpoint=str(parent), steps=1), keep_anyway=True)
     assert read_card(done.candidate).provenance["imported"] == origin
+
+
+def test_importance_is_that_of_the_features_that_decide() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(400, 6, generator=generator)
+    own = (features[:, 3] > 0).long()
+    cells = LabelledCells(features, torch.nn.functional.one_hot(own, 2).float() * 4)
+    head = fit_head(cells, torch.ones(6), False, generator)
+    widths = {"8": 2, "medium": 2, "large": 2}
+    lost = context_importance(head, cells, widths, ("medium", "large"), generator)
+    assert list(lost) == ["medium", "large"]
+    assert 0.3 < lost["medium"] < 0.6
+    assert abs(lost["large"]) < 0.05

@@ -53,7 +53,7 @@ def test_a_name_alone_is_a_band() -> None:
         (["red", "nir", "red"], "'red' twice"),
         ([{"name": "nir", "value_range": (5, 5)}], "range"),
         ([{"name": "nir", "std": 0}], "greater than 0"),
-        ([{"name": ""}], "at least 1 character"),
+        ([{"name": ""}], "1 or more characters"),
     ],
 )
 def test_bands_that_cannot_be_are_refused(bands: list, problem: str) -> None:

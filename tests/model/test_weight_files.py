@@ -9,7 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.model_card import BUILTIN_FOLDER
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import save_checkpoint
+from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.model.model_card import BUILTIN_FOLDER, Card
+from fctl_napari.model.presets import preset
 from fctl_napari.model.weight_files import identify
 
 from . import helpers_published
@@ -27,6 +31,14 @@ def test_own_checkpoints() -> None:
     found = identify(BUILTIN_FOLDER / "earth.safetensors")
     assert found.what == "a checkpoint of this project, 'earth': fctl, efficientnet_lite0, 5 classes"
     assert "init_from" in found.use
+
+
+def test_a_refiner_is_for_refining(tmp_path: Path) -> None:
+    path = tmp_path / "r.safetensors"
+    config = preset("refiner", tile_size=64, classes=2)
+    classes = ClassTable(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "ab"))
+    save_checkpoint(path, make_network(config), Card(name="r", config=config, classes=classes))
+    assert identify(path).use.startswith("fctl refine --refiner")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.model_card import read_card
 from fctl_napari.model.onnx_export import export_onnx
+from fctl_napari.model.weight_files import identify
 from fctl_napari.training.augment import Batch
 from fctl_napari.training.pretraining.reconstruction import hide, reconstruction_loss
 from fctl_napari.training.pretraining.unlabelled import listed_images, open_images
@@ -126,6 +127,20 @@ def test_it_resumes_and_gives_its_weights_to_a_training(folder, tmp_path):
     assert not read_card(child.run()).pretrained
 
 
+def test_other_bands_than_those_of_the_pretraining_are_said(folder, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 4), np.uint8)
+    tifffile.imwrite(tmp_path / "four.tif", pixels, photometric="minisblack", planarconfig="contig")
+    bands = ["red", "green", "blue", "nir"]
+    network = NO_CONTEXT | {"bands": bands}
+    data = {"images": [str(tmp_path / "four.tif")], "bands": bands}
+    path = Trainer(pretraining(steps=1, network=network, data=data), tmp_path / "run", data_folder=folder).run()
+    config = make(measured=False, steps=1, network=NO_CONTEXT, init_from=str(path))
+    with pytest.warns(UserWarning, match="left out: nir"):
+        child = Trainer(config, tmp_path / "child", data_folder=folder)
+    assert child.started[1].endswith("found by their names; taken over: red, green, blue; left out: nir.")
+    assert child.started[0].startswith("tiny: was pretrained without classes")
+
+
 def test_a_network_without_classes_is_not_run(folder, tmp_path):
     path = Trainer(pretraining(steps=1), tmp_path / "run", data_folder=folder).run()
     with pytest.raises(CheckpointError, match="has no classes yet"):
@@ -139,6 +154,9 @@ def test_a_network_without_classes_is_not_run(folder, tmp_path):
     assert "no classes yet" in repr(known)
     assert "red" not in known._repr_html_()
     assert read_card(path).description.startswith("Pretrained on images")
+    found = identify(path)
+    assert found.what.endswith("no classes yet")
+    assert found.use.startswith("init_from in a training config; it cannot segment")
 
 
 @pytest.mark.parametrize("preset", ["glnet", "unet", "refiner"])

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from helpers_training import STAGES, losses, make, write_scene
+from helpers_training import NETWORK, STAGES, losses, make, write_scene
 
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint
@@ -65,6 +65,16 @@ def test_stages_hand_their_networks_on(staged):
     assert card.name == "tiny"
     assert card.provenance["training"]["contexts_from"] == {"medium": "tiny-medium.safetensors"}
     assert card.provenance["training"]["learning_rate"] == 5e-4
+
+
+def test_a_warning_of_every_stage_is_shown_once(folder, tmp_path):
+    stages = [{"name": "first"}, {"name": "all", "init_from": "first"}]
+    config = make(measured=False, steps=1, stages=stages, network=NETWORK | {"ale_windows": [31]})
+    with pytest.warns(UserWarning, match="ALE's windows") as shown:
+        train(config, tmp_path / "run", data_folder=folder, device="cpu")
+    said = [str(warning.message) for warning in shown]
+    assert sum("ALE's windows" in words for words in said) == 1
+    assert len(said) == len(set(said))
 
 
 def test_a_staged_training_killed_in_a_stage_resumes_to_the_same_weights(folder, staged, tmp_path):

@@ -231,10 +231,22 @@ def test_values_of_ground_truths_are_the_classes_that_are_stated(folder):
     named = scenes_of(folder, values={0: "b", 1: "", 2: "a"})[0].ground_truth
     assert np.array_equal(np.asarray(named), np.array([1, 255, 0])[image])
     assert np.array_equal(np.asarray(plain), np.array([0, 1, 255])[image])
-    with pytest.raises(InputError, match="holds the value 2, which is not mapped"):
+    with pytest.raises(InputError, match=r"holds the value 2, which is not mapped; .* in \[data\] values of the train"):
         np.asarray(scenes_of(folder, values={0: "b", 1: "a"})[0].ground_truth)
     with pytest.raises(ValueError, match=r"values name 'c', the classes are a, b"):
         scenes_of(folder, values={0: "c"})
     with pytest.raises(ValueError, match=r"classes\.json"):
         DataSettings(layout="pairs", values={0: "a"})
     assert "values" not in DataSettings(layout="pairs").model_dump()
+    Image.fromarray(image + 3).save(folder / "one_truth.png")  # without stated values, the message says where to do so
+    with pytest.raises(InputError, match=r"class table ends at 2; .*\[data\] values"):
+        np.asarray(scenes_of(folder)[0].ground_truth)
+
+
+def test_stated_values_are_refused_for_masks_of_colors(folder):
+    image = np.asarray(Image.open(folder / "one.png"))[..., 0] // 100
+    Image.fromarray(np.array([c.color for c in TABLE], np.uint8)[image]).save(folder / "one_truth.png")
+    colored = scenes_of(folder)[0].ground_truth
+    assert np.array_equal(np.asarray(colored), np.array([0, 1, 255])[image])
+    with pytest.raises(InputError, match=r"one_truth\.png: is a mask of colors, .* so \[data\] values .*leave"):
+        np.asarray(scenes_of(folder, values={0: "b", 1: "a", 2: ""})[0].ground_truth)

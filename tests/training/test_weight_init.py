@@ -123,6 +123,22 @@ def test_where_no_name_is_the_same_all_classes_start_anew(tmp_path: Path) -> Non
         assert torch.equal(value, taken), key
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted", "says"),
+    [
+        (("red", "green", "blue", "nir"), ("red", "green", "blue"), "taken over: red, green, blue; left out: nir."),
+        (("red", "green", "blue"), ("nir", "red"), "taken over: red; anew, with the mean filter: nir; left out: green"),
+        (("vv", "vh"), ("red",), "taken over: none; anew, with the mean filter: red; left out: vv, vh."),
+    ],
+)
+def test_other_bands_are_said(given: tuple[str, ...], wanted: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    fields = NETWORK | {"contexts": (), "ale": "none"}
+    path = saved(tmp_path / "base.safetensors", preset("fctl_lite", **fields, classes=3, bands=given), NAMES)
+    model = make_network(preset("fctl_lite", **fields, classes=3, bands=wanted))
+    with pytest.warns(UserWarning, match=f"base: the filters of its bands .*{says}"):
+        assert says in start_from(model, path, NAMES)
+
+
 def test_the_same_table_is_nothing_to_warn_of(tmp_path: Path) -> None:
     path = saved(tmp_path / "base.safetensors", KINDS["fctl"], NAMES)
     with warnings.catch_warnings():

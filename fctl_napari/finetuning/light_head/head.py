@@ -21,16 +21,15 @@ from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.light_head.fit import FittedHead, LabelledCells, calibrate, fit_head
+from fctl_napari.finetuning.light_head.frozen_base import keep_base, open_of, take_base
+from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, Split, only, split, target_of
 from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.checkpoint import check_path, load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.checkpoint import check_path, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.model.light_decoder import LightDecoder
-from fctl_napari.model.light_network import light_network
 from fctl_napari.model.model_card import (
     Card,
     checkpoint_hash,
@@ -39,12 +38,10 @@ from fctl_napari.model.model_card import (
     resolve_checkpoint,
     without_folders,
 )
-from fctl_napari.segmentation.inference.light_predictor import KeptTile, LightPredictor
+from fctl_napari.segmentation.inference.light_predictor import KeptTile
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
-from fctl_napari.training.data import Scene
-from fctl_napari.training.domain_facts import measure_domain
 
 CONTEXT_SCALE = 0.3
 """Scale of the contexts' features beside the tile's. They vary little within a stroke, so that few strokes show few."""
@@ -76,11 +73,14 @@ class HeadResult:
         What is to be known of it.
     figures : dict of str to object
         Figures on held-out cells; empty if nothing was held out.
+    cells : int
+        Number of cells that were learned from.
     """
 
     path: Path
     notes: tuple[str, ...]
     figures: dict[str, Any]
+    cells: int
 
 
 class HeadFitter:
@@ -126,18 +126,13 @@ class HeadFitter:
         if self.out.exists() and not (request.replace and _is_head(self.out)):
             raise OutputError(f"{self.out}: exists already; choose another name.")
         path = resolve_checkpoint(request.checkpoint)
-        parent, self._parent = load_checkpoint(path)
+        self._parent = read_card(path)
         require_classes(request.checkpoint, self._parent)
         self._parent_hash = checkpoint_hash(path)
-        self.image = open_image(request.image, value_range=request.value_range, bands=request.bands)
-        source, self.table = _open_strokes(request, self.image, self._parent)
-        self._source = source
-        self.model = light_network(parent, len(self.table.scored), request.decoder, contexts=request.contexts)
-        self.predictor = LightPredictor(
-            self.model, device=request.device, precision=request.precision, exact_contexts=request.exact_contexts
-        )
-        assert isinstance(self.model.decoder, LightDecoder)
-        self.decoder = self.model.decoder
+        self.image = open_of(request)
+        self._source, self.table = _open_strokes(request, self.image, self._parent)
+        base = self._base = take_base(request, self.image, len(self.table.scored))
+        self.model, self.predictor, self.decoder = base.model, base.predictor, base.decoder
         tile = self.model.config.tile_size
         self._grid = TileGrid(self.image.shape, tile, default_overlap(tile))
         self._generator = torch.Generator().manual_seed(request.seed)
@@ -169,7 +164,7 @@ class HeadFitter:
         try:
             return (yield from self._stages())
         finally:
-            self.predictor.close()
+            keep_base(self.request, self._base)
 
     def _stages(self) -> Generator[list[HeadProgress], None, HeadResult]:
         request = self.request
@@ -178,6 +173,7 @@ class HeadFitter:
         if int((learned.known | held_out.known).sum()) < 2:
             raise InputError(f"{request.corrections}: holds px of fewer than two classes; paint a second one.")
         head = self._fit(learned)
+        cells = learned
         yield []
         figures: dict[str, Any] = {}
         notes = [self.split.note] if self.split.note else []
@@ -185,17 +181,20 @@ class HeadFitter:
             measured = held_out.drawn(request.most_cells, self._generator)
             temperature = calibrate(head, measured)
             figures = _figures(head.scores(measured.features), measured.pixels, self.table, request)
-            head = self._fit(LabelledCells.joined([learned, held_out]), head)
+            figures["context_importance"] = self._importance(head, measured)
+            cells = LabelledCells.joined([learned, held_out])
+            head = self._fit(cells, head)
             head.temperature = temperature
             yield []
         missing = [name for name, there in zip(self.table.names, head.known.tolist(), strict=True) if not there]
         if missing:
             notes.append(f"Not painted, and never predicted: {', '.join(missing)}.")
         head.install(self.decoder)
-        round_as_stored(self.model)
+        round_as_stored(self.decoder)
         card = self._card(head.temperature, figures, notes)
         save_checkpoint(self.out, self.model, card)
-        return HeadResult(self.out, tuple(notes), figures)
+        self.predictor.with_decoder(self.decoder).offer(checkpoint_hash(self.out))
+        return HeadResult(self.out, tuple(notes), figures, len(cells.features))
 
     def collect(self) -> Generator[list[HeadProgress], None, None]:
         """Compute the features of all cells that were painted on: ``learned`` and ``held_out``.
@@ -233,6 +232,12 @@ class HeadFitter:
         arguments = cells, scale, self.request.decoder == "mlp", self._generator, like
         with ThreadPoolExecutor(1, "fctl-head", torch.set_num_threads, (1,)) as alone:
             return alone.submit(fit_head, *arguments).result()
+
+    def _importance(self, head: FittedHead, cells: LabelledCells) -> dict[str, float]:
+        """Measure what the contexts' own features are worth to a head."""
+        decoder = self.decoder
+        lost = context_importance(head, cells, decoder.widths, decoder.contexts, self._generator)
+        return {name: round(value, 4) for name, value in lost.items()}
 
     def _values(self, cell: Cell) -> NDArray[np.uint8]:
         """Read what was painted in the core of a tile, over its window. It is 0 elsewhere, and where it is not sure."""
@@ -273,9 +278,7 @@ class HeadFitter:
             "precision": self.predictor.precision,
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }
-        whole = (0, 0, *image.shape)
         name = PurePath(image.path or image.name).name
-        scene = Scene(name, image, np.zeros((1, 1), np.uint8), (whole,), (), ())
         return Card(
             name=request.name,
             description=f"A light head on the encoders of {self._parent.name}, learned from strokes on {name}.",
@@ -283,7 +286,7 @@ class HeadFitter:
             classes=self.table,
             provenance=without_folders(provenance),
             figures=figures,
-            domain=measure_domain([scene], self.model.config),
+            domain=self._base.domain,
         )
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fctl_napari.exceptions import InputError
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.labels.class_names import match_names
-from fctl_napari.imagery.labels.color_key import NO_CLASS
-from fctl_napari.imagery.labels.label_source import STATE, LabelSource
+from fctl_napari.imagery.labels.color_key import NO_CLASS, STATE
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import IntWindow
 
@@ -33,6 +33,8 @@ class ClassMapping:
         Names of class 0, 1, ... that the values are mapped to.
     values : mapping of int to int
         Class index by stored value. ``NO_CLASS`` (255) marks values that are not scored.
+    stated_in : str
+        File or setting that states the mapping, for messages.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class ClassMapping:
 
     classes: tuple[str, ...]
     values: Mapping[int, int]
+    stated_in: str = field(default="the mapping", compare=False)
     _table: NDArray[np.int16] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -182,7 +185,7 @@ class ClassMapping:
                 f'{path}: is not a class mapping ({error}); write {{"values": {{"0": "name of the class", '
                 f'"255": null}}}}.'
             ) from error
-        return cls(classes, values)
+        return cls(classes, values, str(path))
 
     def save(self, path: Path | str) -> None:
         """Write the mapping to a JSON file that :meth:`read` reads.
@@ -314,8 +317,8 @@ class MappedGroundTruth:
             indices, stray = self.mapping.apply(self.source.read_values(rows, columns))
             if stray is not None:
                 raise InputError(
-                    f"{self.path}: holds the value {stray}, which is not mapped; give it a class in the mapping, or "
-                    "ignore it."
+                    f"{self.path}: holds the value {stray}, which is not mapped; give it a class in "
+                    f"{self.mapping.stated_in}, or ignore it there."
                 )
             return indices
 
@@ -344,6 +347,7 @@ def as_classes(
     classes: Sequence[str],
     ignored: Sequence[str] = (),
     values: Mapping[int, int] | None = None,
+    stated_in: str = "the mapping",
 ) -> LabelSource | MappedGroundTruth:
     """Read a ground truth as classes of a table.
 
@@ -359,6 +363,8 @@ def as_classes(
         Names of the table's classes that follow and are not scored.
     values : mapping of int to int or None, optional
         Class index by value of a mask of one channel, where that is stated.
+    stated_in : str, optional
+        File or setting that states the values, for messages.
 
     Returns
     -------
@@ -375,7 +381,7 @@ def as_classes(
     match = match_names(names, own)
     if not match.matched:
         if values is not None and not source.by_color:
-            return MappedGroundTruth(source, ClassMapping(tuple(classes), values))
+            return MappedGroundTruth(source, ClassMapping(tuple(classes), values, stated_in))
         if names:
             raise InputError(
                 f"{source.path}: its classes are {', '.join(filter(None, names))}, and none of them is one of "
@@ -390,6 +396,5 @@ def as_classes(
         if name:
             found[first + k] = NO_CLASS if index is None or index >= len(classes) else index
     others = ", ".join(filter(None, match.missing))
-    return MappedGroundTruth(
-        source, ClassMapping(tuple(classes), found), f"its {others} count as no class" if others else ""
-    )
+    mapping = ClassMapping(tuple(classes), found, "the names that the file gives to its values")
+    return MappedGroundTruth(source, mapping, f"its {others} count as no class" if others else "")

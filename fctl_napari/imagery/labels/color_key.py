@@ -14,6 +14,13 @@ from fctl_napari.exceptions import InputError
 NO_CLASS = 255
 """Class index of a px that is not labelled or is not scored."""
 
+STATE = (
+    '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, as [data] values = {0 = "water", '
+    '-9999 = ""} in a training config with scenes, or in a file for fctl evaluate --map or fctl corrections import '
+    "--map (in Python: mapping)"
+)
+"""How to state what the values of a mask are. null is no class."""
+
 _STRANGE = 254
 """Stands for a color of no class. No table has so many classes."""
 
@@ -211,7 +218,5 @@ def _unclear(path: str, palette: NDArray[np.uint8], index: int) -> InputError:
     color = tuple(palette[index].tolist())
     return InputError(
         f"{path}: has a palette with colors of classes, and its index {index} {color} fits neither by its color nor "
-        'by its number; save it in the classes\' colors, or in gray, or state its values: {"values": {"0": '
-        '"water", "1": null}} in the classes.json of a data set, or in a file for fctl evaluate --map or fctl '
-        "corrections import --map (in Python: mapping)."
+        f"by its number; save it in the classes' colors, or in gray, or state what each value is ({STATE})."
     )

@@ -18,9 +18,9 @@ from fctl_napari.imagery.formats.ngff_collection import image_names
 from fctl_napari.imagery.formats.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.formats.zipped import zip_file
-from fctl_napari.imagery.labels.color_key import NO_CLASS, ColorKey, PaletteKey, palette_key
+from fctl_napari.imagery.labels.color_key import NO_CLASS, STATE, ColorKey, PaletteKey, palette_key
 from fctl_napari.imagery.labels.label_placement import label_placement, over_image
-from fctl_napari.imagery.labels.label_source import NOTHING, STATE, LabelSource
+from fctl_napari.imagery.labels.label_source import NOTHING, LabelSource
 from fctl_napari.imagery.labels.polygon_files import is_polygon_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.validity import StoredMask

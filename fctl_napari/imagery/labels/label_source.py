@@ -10,17 +10,11 @@ from numpy.typing import NDArray
 
 from fctl_napari.cache.use import Use
 from fctl_napari.exceptions import FctlError, InputError, reason_of
-from fctl_napari.imagery.labels.color_key import NO_CLASS
+from fctl_napari.imagery.labels.color_key import NO_CLASS, STATE
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.imagery.validity import StoredMask
 from fctl_napari.windows import IntWindow
-
-STATE = (
-    '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, or in a file for fctl evaluate '
-    "--map or fctl corrections import --map (in Python: mapping)"
-)
-"""How to state what the values of a mask are. null is no class."""
 
 NOTHING = -1
 """Stands for no class where the file has no value for it: NaN, transparent."""

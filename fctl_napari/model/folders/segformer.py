@@ -217,7 +217,7 @@ def _checked(kind: type[Any], path: Path, document: dict[str, Any]) -> Any:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise CheckpointError(f"{path}: {fault_of(error)}; download the folder again.") from error
+        raise CheckpointError(f"{path}: {fault_of(error)}.") from error
 
 
 def _encoder(path: Path, settings: Settings) -> EncoderName:

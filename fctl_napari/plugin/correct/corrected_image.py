@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from fctl_napari.evaluation.ground_areas import area_words
 from fctl_napari.exceptions import InputError
 from fctl_napari.plugin.correct.session import Painting
-from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.windows import Window
 
@@ -28,7 +28,7 @@ class CorrectedImage(QObject):
     painting : Painting or None
         The open corrections. None while none are open.
     replaced : Signal()
-        A layer that is no file was given other px: it shows another image.
+        The layer was given other px than those of its file, or of the array before: it shows another image.
     """
 
     replaced = Signal()
@@ -37,6 +37,7 @@ class CorrectedImage(QObject):
         super().__init__(parent)
         self.painting: Painting | None = None
         self._image: Image | None = None
+        self._source: ImageSource | None = None
 
     @property
     def image(self) -> Image | None:
@@ -59,6 +60,7 @@ class CorrectedImage(QObject):
         for emitter in moves(image):
             emitter.connect(self._moved)
         if image is not None:
+            self._source = image_source(image)
             image.events.data.connect(self._data_changed)
 
     def require_open(self) -> Painting:
@@ -101,5 +103,7 @@ class CorrectedImage(QObject):
             self.painting.follow()
 
     def _data_changed(self) -> None:
-        if self._image is not None and image_source(self._image) is None:
-            self.replaced.emit()
+        if self._image is not None:
+            before, self._source = self._source, image_source(self._image)
+            if self._source is None or self._source is not before:
+                self.replaced.emit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QLineEdit,
     QTabWidget,
     QVBoxLayout,
@@ -48,6 +49,12 @@ TOOLTIPS = {
     "pick": (
         f"Pick the class that the segmentation has under the cursor (key {KEYS['pick']}). Then click on the image."
     ),
+    "live": (
+        "The classes that are painted are learned on the features of the chosen checkpoint's encoders, and the view is "
+        "classified, after every stroke."
+    ),
+    "keep": "Keep the network that was learned from the strokes as a checkpoint beside the image, and choose it.",
+    "live_line": "What is learned, and how much of the view is classified.",
     "where": (
         "The pixels to accept: those under the drawn rectangle, ellipse or polygon, or the region that is chosen in "
         "the list of the tab Errors."
@@ -80,7 +87,7 @@ class CorrectForm(QWidget):
 
     def __init__(self, header: Header, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image, self.checkpoint = header.image, header.checkpoint
+        self.image, self.checkpoint, self.device = header.image, header.checkpoint, header.device
         self.mask = combo(TOOLTIPS["mask"])
         self.painter = QLineEdit()
         self.painter.setToolTip(TOOLTIPS["painter"])
@@ -95,6 +102,13 @@ class CorrectForm(QWidget):
         self.pick = button("Pick from prediction", TOOLTIPS["pick"])
         self.pick.setCheckable(True)
         self.new_classes = button("New classes…", TOOLTIPS["new_classes"])
+        self.live = QCheckBox("Classify from strokes")
+        self.live.setToolTip(TOOLTIPS["live"])
+        self.keep = button("Keep this network", TOOLTIPS["keep"])
+        self.keep.setEnabled(False)
+        self.keep.hide()
+        self.live_line = wrapped(TOOLTIPS["live_line"])
+        self.live_line.hide()
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([DRAWN, ERROR])
         self.draw = tool("Draw", DRAW_TIP)
@@ -136,6 +150,9 @@ class CorrectForm(QWidget):
         column.addLayout(fields)
         column.addWidget(self.classes)
         column.addLayout(row(self.pick, self.new_classes))
+        column.addWidget(self.live)
+        column.addWidget(self.live_line)
+        column.addWidget(self.keep)
         column.addLayout(row(self.where, self.draw))
         column.addWidget(self.accept)
         column.addWidget(self.tabs, stretch=1)

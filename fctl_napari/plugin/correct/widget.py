@@ -29,6 +29,7 @@ from fctl_napari.plugin.correct.open import Opened, Opening
 from fctl_napari.plugin.correct.other_image_choice import OtherImageChoice
 from fctl_napari.plugin.correct.session import Painting
 from fctl_napari.plugin.correct.stroke_queue import State
+from fctl_napari.plugin.correct.strokes_live import StrokesLive
 from fctl_napari.plugin.correct.where_next import WhereNext
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.image_source import image_source
@@ -71,6 +72,7 @@ class CorrectWidget(DockedWidget):
         self._listed = ListedRegions(napari_viewer, form, self._corrected, self._next, self.edit_here, self)
         self._acceptance = Acceptance(napari_viewer, form, self._masks, self._corrected, self)
         self._editing = ClassEditing(form, self._corrected, self._opening, self._compare_classes, self)
+        self._live = StrokesLive(napari_viewer, form, self._corrected, self._masks, self)
         self._brush = Brush(napari_viewer, form, self._masks, self._actions(), self)
         self._connect()
         self._unbind = bind_keys(napari_viewer, {KEYS["here"]: form.here.click, **self._leading()})
@@ -260,6 +262,7 @@ class CorrectWidget(DockedWidget):
         painting.copied.connect(self._copied)
         self._brush.attach(painting)
         self._next.correct(painting.corrections)
+        self._live.attach(painting)
         form.other.ask("")
         form.set_open(True)
         form.file.setText(str(painting.corrections.path))
@@ -355,6 +358,7 @@ class CorrectWidget(DockedWidget):
         if painting is None:
             return
         self._areas = {}
+        self._live.detach()
         self._brush.detach()
         self._next.correct(None)
         lost = painting.close(layers=layers)

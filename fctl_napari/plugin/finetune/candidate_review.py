@@ -29,11 +29,11 @@ from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.showing import DIFFER, Showing
 from fctl_napari.plugin.finetune.choices import image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.live_run import LiveRun, layer_name
 from fctl_napari.plugin.layers.mask_combo import is_mask
 from fctl_napari.plugin.layers.removal import remove_layers
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers, levels_of
 from fctl_napari.plugin.layers.viewport import view_region
-from fctl_napari.plugin.segment.runner import LiveRun, layer_name
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.result_paths import own_corrections

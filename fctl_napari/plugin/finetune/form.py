@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QLineEdit,
@@ -48,6 +49,31 @@ TOOLTIPS = {
     "offer": "An earlier run that was not decided.",
     "discard": "Delete the files of that run. Corrections stay.",
 }
+
+
+class _Tabs(QTabWidget):
+    """Tabs that need the height of the page in sight, where Qt takes that of the highest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.currentChanged.connect(lambda _index: self.updateGeometry())
+
+    def sizeHint(self) -> QSize:
+        """Return the usual size."""
+        return super().sizeHint() - QSize(0, self._excess(lambda page: page.sizeHint().height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least size."""
+        return super().minimumSizeHint() - QSize(0, self._excess(lambda page: page.minimumSizeHint().height()))
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height for a width."""
+        return super().heightForWidth(width) - self._excess(lambda page: page.heightForWidth(width))
+
+    def _excess(self, height: Callable[[QWidget], int]) -> int:
+        """Return by how much the highest page is higher than the one in sight."""
+        pages = [self.widget(index) for index in range(self.count())]
+        return max(map(height, pages)) - height(self.currentWidget()) if pages else 0
 
 
 class FinetuneForm(QWidget):
@@ -101,7 +127,7 @@ class FinetuneForm(QWidget):
         self.plot = FinetunePlot()
         self.gate_report = GateReport(comparing)
         self.lineage = LineagePage()
-        self.tabs = QTabWidget()
+        self.tabs = _Tabs()
         run = QWidget()
         inner = QVBoxLayout(run)
         inner.setContentsMargins(0, 4, 0, 0)
@@ -198,9 +224,13 @@ class FinetuneForm(QWidget):
         self.corrections.setText(f"{total:,} px: {' &nbsp; '.join(words)}" if words else "nothing is painted yet")
 
     def show_report(self) -> None:
-        """Bring the gate's report into sight."""
+        """Bring the gate's report into sight, its first line on top, as it may be higher than what is in sight."""
         self.tabs.setCurrentIndex(0)
-        QTimer.singleShot(0, self._scroll, lambda: self._scroll.ensureWidgetVisible(self.gate_report))
+        QTimer.singleShot(0, self._scroll, self._scroll_to_report)
+
+    def _scroll_to_report(self) -> None:
+        top = self.gate_report.mapTo(self._scroll.widget(), QPoint(0, 0)).y()
+        self._scroll.verticalScrollBar().setValue(top)
 
     def scroll_up(self) -> None:
         """Bring what comes next into sight."""

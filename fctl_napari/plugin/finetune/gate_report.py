@@ -156,7 +156,7 @@ def _table(figures: dict[str, Any]) -> str:
         before, after = (figures[side].get(part, {}) for side in ("before", "after"))
         if before or after:
             lines.append(_row(name, before.get("miou"), after.get("miou"), after.get("agreement")))
-    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>as&nbsp;before</td></tr>"
+    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>same</td></tr>"
     return f"<table cellspacing='1'>{head}{''.join(lines)}</table>"
 
 
@@ -168,7 +168,7 @@ def _row(name: str, before: float | None, after: float | None, agreement: float 
         values = f"<td>{before:.3f}→{after:.3f}</td><td style='color: {color}'>{after - before:+.3f}</td>"
     if agreement is not None:
         same = f"<td align='right'>{100 * agreement:.1f}&nbsp;%</td>"
-    return f"<tr><td>{name}</td>{values}{same}</tr>"
+    return f"<tr><td>{name}&nbsp;</td>{values}{same}</tr>"
 
 
 def _text() -> QLabel:

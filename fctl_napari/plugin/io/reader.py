@@ -44,6 +44,7 @@ from fctl_napari.plugin.layers.image_source import (
     image_layer,
     image_placement,
     image_source,
+    show_levels,
 )
 from fctl_napari.plugin.layers.navigation import bring_into_view
 from fctl_napari.plugin.layers.pyramids import (
@@ -375,7 +376,7 @@ def _layer_in_the_making(
         finished = open_image(out, value_range=source.value_range, bands=source.bands)
         source.pyramid, source.state = finished, file_state(out)
         for layer in layers():
-            layer.data = displayed_levels(finished)
+            show_levels(layer, displayed_levels(finished), source)
             if pyramid is None:
                 _put_on_ground(viewer, layer, finished)
         _report_no_data(path, finished)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from fctl_napari.plugin.layers.choosers import combo, row
-from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.image_source import image_source, show_levels
 from fctl_napari.plugin.layers.shown_levels import displayed_levels
 
 TOOLTIP = "The band that is shown, and read by networks, as {}."
@@ -86,5 +86,5 @@ def show_bands(layer: Image, bands: tuple[int, int, int]) -> None:
     assert source is not None
     pyramid = copy.copy(source.open())
     pyramid.bands = bands
-    layer.data = displayed_levels(pyramid)
+    show_levels(layer, displayed_levels(pyramid), source)
     source.bands, source.pyramid = bands, pyramid

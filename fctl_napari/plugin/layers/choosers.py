@@ -12,6 +12,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
+    QCompleter,
     QFileDialog,
     QHBoxLayout,
     QPushButton,
@@ -27,7 +28,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 
-CHECKPOINT_TIP = "The trained network: a built-in one, or a file of yours (the button beside it)."
+CHECKPOINT_TIP = "The trained network: a built-in one, or a file of yours (the button beside it). Type to search."
 OPEN_TIP = "Choose a checkpoint file (.safetensors)."
 
 
@@ -200,6 +201,8 @@ class ImageCombo(QComboBox):
 class CheckpointCombo(QComboBox):
     """Combo box of the built-in checkpoints, and of files that were opened or used last, or lie beside the image.
 
+    What is typed into it is looked for anywhere in their names. Only what is chosen counts.
+
     Attributes
     ----------
     open_file : QPushButton
@@ -209,6 +212,7 @@ class CheckpointCombo(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         keep_narrow(self, CHECKPOINT_TIP)
+        self._make_searchable()
         for name in builtin_checkpoints():
             self.addItem(name, name)
         self.offer(recent_checkpoints())
@@ -297,6 +301,17 @@ class CheckpointCombo(QComboBox):
             if index == self.currentIndex():
                 self.setCurrentIndex(-1)
             self.removeItem(index)
+
+    def _make_searchable(self) -> None:
+        self.setEditable(True)
+        self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        line, completer = self.lineEdit(), self.completer()
+        assert line is not None
+        assert completer is not None
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        line.setPlaceholderText("type to search")
+        line.editingFinished.connect(lambda: self.setEditText(self.itemText(self.currentIndex())))
 
     def _note(self) -> None:
         """Keep the chosen file among those that were used last."""

@@ -98,7 +98,8 @@ class ImageIdentities(QObject):
                 return frozenset()  # the error is reported where the image is read
 
         def done(names: frozenset[str]) -> None:
-            if source is None and layer_levels(image)[0] is not shown:
+            other = source is None and layer_levels(image)[0] is not shown
+            if other or image_source(image) is not source:
                 self._start(image)  # it was given other data meanwhile
             else:
                 self._done(image, names)

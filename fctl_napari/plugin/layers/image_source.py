@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from napari.layers import Layer
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, image_file
 from fctl_napari.plugin.layers.ground import OnGround, ground_metadata, placed_on_ground
+from fctl_napari.plugin.layers.shown_levels import ShownLevel
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -34,6 +37,9 @@ OVERLAY_KEY = "fctl_overlay"
 
 FINAL_KEY = "fctl_final"
 """Key of a layer's ``metadata`` that marks it as a final map: a prediction with corrections."""
+
+_files: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+# of the finest levels that layers show, with the files that were opened for them
 
 
 @dataclass
@@ -145,10 +151,32 @@ def image_source(layer: Layer) -> ImageSource | None:
     Returns
     -------
     ImageSource or None
-        The source, or None if the layer has none.
+        The source, or None if the layer has none, or shows other px than those of its file.
     """
     source = layer.metadata.get(SOURCE_KEY)
-    return source if isinstance(source, ImageSource) else None
+    return source if isinstance(source, ImageSource) and _shows(layer, source) else None
+
+
+def _shows(layer: Layer, source: ImageSource) -> bool:
+    """Return whether the px of a layer are those of its file: a script may have set others, or copied metadata."""
+    level = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    return isinstance(level, ShownLevel | Level) and _files.get(level, source.original) == source.original
+
+
+def show_levels(layer: Layer, levels: list[Any], source: ImageSource) -> None:
+    """Show the image of a layer's file otherwise, such as other bands of it.
+
+    Parameters
+    ----------
+    layer : Layer
+        The image layer.
+    levels : list of object
+        Levels of the image as napari shows them; see ``displayed_levels``.
+    source : ImageSource
+        File behind the layer.
+    """
+    _files[levels[0]] = source.original
+    layer.data = levels
 
 
 def image_layer(
@@ -178,6 +206,7 @@ def image_layer(
         Layers of the viewer are in another CRS.
     """
     placement, location = image_placement(pyramid, source, viewer)
+    _files[levels[0]] = source.original
     rgb = len(levels[0].shape) == 3
     arguments: dict[str, Any] = {
         "name": pyramid.name,

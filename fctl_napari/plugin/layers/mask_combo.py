@@ -43,6 +43,7 @@ class MaskChoices(QObject):
         self._field = field
         self._image = image
         self._known: list[Labels] = []
+        self._unchosen = ""
         field.currentIndexChanged.connect(self.changed)
         identities().known.connect(self.fill)
         for emitter in self._emitters():
@@ -98,6 +99,16 @@ class MaskChoices(QObject):
         """Location of the segmentation."""
         return None if self.mask is None else str(self.mask.metadata[STORE_KEY])
 
+    def leave_unchosen(self, store: str) -> None:
+        """Do not choose a segmentation by itself when it is new.
+
+        Parameters
+        ----------
+        store : str
+            Its location.
+        """
+        self._unchosen = store
+
     def fill(self, _event: Any = None) -> None:
         """List the segmentations of the image, the topmost first.
 
@@ -116,9 +127,10 @@ class MaskChoices(QObject):
         for mask in masks:
             only_show(mask)
         chosen = field.currentData()
-        new = [mask for mask in masks if mask not in self._known]
+        offered = [mask for mask in masks if mask.metadata[STORE_KEY] != self._unchosen]
+        new = [mask for mask in offered if mask not in self._known]
         if new or (chosen is not None and chosen not in masks):
-            chosen = (new or masks or [None])[0]
+            chosen = (new or offered or [None])[0]
         self._known = masks
         before = field.currentData()
         field.blockSignals(True)

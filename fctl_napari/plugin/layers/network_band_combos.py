@@ -13,7 +13,7 @@ from fctl_napari.imagery.band_matching import image_band_names
 from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.layers.choosers import combo
-from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.image_source import image_source, show_levels
 from fctl_napari.plugin.layers.shown_levels import displayed_levels
 
 TOOLTIP = "The band of the image that the network takes as {}."
@@ -106,5 +106,5 @@ def name_bands(layer: Image, names: Sequence[str]) -> None:
         named = copy.copy(named)
         named.bands = before.bands
     if named.rgb_channels != before.rgb_channels:
-        layer.data = displayed_levels(named)
+        show_levels(layer, displayed_levels(named), source)
     source.bands, source.pyramid = tuple(names), named

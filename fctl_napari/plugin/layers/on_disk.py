@@ -178,6 +178,9 @@ class OnDisk(QObject):
         def go(result: Any) -> None:
             if self._job is job:
                 self._job = None
+                if not self._own and image_source(self._layer) is None:
+                    self.start()  # it was given other px meanwhile
+                    return
                 source = source_of(result)
                 if image_source(self._layer) is None:
                     _sources[self._layer] = layer_levels(self._layer)[0], source

@@ -14,7 +14,7 @@ from fctl_napari.imagery.measured import measured_range
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.layers.choosers import row, tool
-from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.image_source import image_source, show_levels
 from fctl_napari.plugin.layers.shown_levels import displayed_levels
 from fctl_napari.progress import Progress
 
@@ -133,7 +133,7 @@ def show_range(layer: Image, value_range: tuple[float, float]) -> None:
     pyramid.value_range = value_range
     source.value_range, source.pyramid = value_range, pyramid
     if layer.rgb:
-        layer.data = displayed_levels(pyramid)
+        show_levels(layer, displayed_levels(pyramid), source)
     else:
         layer.contrast_limits_range = value_range
         layer.contrast_limits = value_range

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
 
-from fctl_napari.api.locations import checkpoint_path, result_path
+from fctl_napari.api.locations import checkpoint_path, follows_strokes, result_path
 from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
@@ -31,7 +31,7 @@ def results_of(location: str, image: Pyramid) -> list[Segmentation]:
     Returns
     -------
     list of Segmentation
-        Results of this image, without those that keep maps.
+        Results of this image, without those that keep maps or follow strokes.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def results_of(location: str, image: Pyramid) -> list[Segmentation]:
     folder, begin = _names(location)
     found = []
     for path in sorted(folder.glob(f"{escape(begin)}*{STORE_SUFFIX}")):
-        if path.name.endswith(MAPS_SUFFIX):
+        if path.name.endswith(MAPS_SUFFIX) or follows_strokes(_beside(path, location)):
             continue
         try:
             result = Segmentation.open(path)
@@ -85,15 +85,19 @@ def known_checkpoint(result: Segmentation, location: str, names: Iterable[str]) 
     str or None
         The name or file of the same content. None if it is not at hand.
     """
-    label = result.path.name.removeprefix(_names(location)[1]).removesuffix(STORE_SUFFIX)
-    beside = checkpoint_path(location) / f"{label}.safetensors"
-    for name in (*names, str(beside)):
+    for name in (*names, str(_beside(result.path, location))):
         try:
             if checkpoint_hash(resolve_checkpoint(name)) == result.checkpoint_hash:
                 return name
         except FctlError:
             continue  # it is reported where it is chosen
     return None
+
+
+def _beside(result: Path, location: str) -> Path:
+    """Return where the checkpoint of a result lies if it lies beside the image."""
+    label = result.name.removeprefix(_names(location)[1]).removesuffix(STORE_SUFFIX)
+    return checkpoint_path(location) / f"{label}.safetensors"
 
 
 def _names(location: str) -> tuple[Path, str]:

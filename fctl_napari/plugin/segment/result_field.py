@@ -16,10 +16,11 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.live_run import layer_name
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result, find_newest_result
 from fctl_napari.plugin.segment.form import SegmentForm
-from fctl_napari.plugin.segment.runner import Runner, layer_name
+from fctl_napari.plugin.segment.runner import Runner
 from fctl_napari.progress import Progress
 from fctl_napari.words import count_of
 

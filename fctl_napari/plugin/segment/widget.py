@@ -18,15 +18,16 @@ from fctl_napari.plugin.layers.fitting import NONE_FITS
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_identity import identities
-from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.layer_scales import LayerScales
+from fctl_napari.plugin.layers.live_run import layer_name
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.segment.domain_warning import DomainWarning
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.reading_fields import ReadingFields
 from fctl_napari.plugin.segment.result_field import ResultField
-from fctl_napari.plugin.segment.runner import Runner, layer_name
+from fctl_napari.plugin.segment.runner import Runner
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 
 
@@ -60,6 +61,7 @@ class SegmentWidget(DockedWidget):
         self._seen = False  # a result of the image and the checkpoint is shown
         self._alone: Labels | None = None  # mask of the last run, which others made way for
         self._followed: Image | None = None  # image whose data are followed
+        self._source: ImageSource | None = None  # file that it shows
         self._run_of: tuple[Image | None, str | None] = None, None  # image and checkpoint of the last run
         form = self.form = SegmentForm(header)
         self._fill(form)
@@ -138,11 +140,15 @@ class SegmentWidget(DockedWidget):
             self._followed.events.data.disconnect(self._data_changed)
         self._followed = image
         if image is not None:
+            self._source = image_source(image)
             image.events.data.connect(self._data_changed)
 
     def _data_changed(self) -> None:
-        """Take other px in a layer that is no file for another image, whose result is another one too."""
-        if self.image is not None and image_source(self.image) is None:
+        """Take other px in a layer for another image, whose result is another one too, unless its file shows them."""
+        if self.image is None:
+            return
+        before, self._source = self._source, image_source(self.image)
+        if self._source is None or self._source is not before:
             self._run_of = None, None
             self._show_image()
 

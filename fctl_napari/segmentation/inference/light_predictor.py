@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,13 +16,18 @@ import torch
 from torch import Tensor
 
 from fctl_napari.imagery.chunk_cache import LastUsed
+from fctl_napari.imagery.fingerprint import fingerprint
+from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder, as_kept
 from fctl_napari.model.windows import Dihedral
-from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.device import numerics, store_for_inference
 from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
+from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.tile_predictor import TilePredictor
 from fctl_napari.segmentation.inference.tile_prefetch import PendingTile
 from fctl_napari.windows import FloatWindow
 
@@ -48,8 +55,9 @@ class KeptTile:
 
 
 _kept: LastUsed[KeptTile] = LastUsed(KEPT_BYTES)
-_numbers: WeakKeyDictionary[Pyramid, int] = WeakKeyDictionary()
+_names: WeakKeyDictionary[Pyramid, Hashable] = WeakKeyDictionary()
 _next = itertools.count()
+_offered: dict[tuple[str, ...], LightPredictor] = {}  # at most one
 
 
 class LightPredictor(ExplainingPredictor):
@@ -73,6 +81,44 @@ class LightPredictor(ExplainingPredictor):
         self._decoder = model.decoder
         self._trunk = trunk_hash(model), str(self.device), self.precision, self._exact
 
+    def with_decoder(self, decoder: LightDecoder) -> LightPredictor:
+        """Make a predictor that shares all of the network but the decoder.
+
+        Parameters
+        ----------
+        decoder : LightDecoder
+            Decoder of the same settings, which is copied.
+
+        Returns
+        -------
+        LightPredictor
+            The predictor.
+        """
+        own = copy.deepcopy(decoder).to(self.device)
+        store_for_inference(own, self.precision)
+        model = copy.copy(self._light)
+        model._modules = {**self._light._modules, "decoder": own}
+        other = copy.copy(self)
+        TilePredictor.__init__(other, self.config, self.precision, self._exact)  # threads of its own
+        other._light = other._model = other._network = model
+        other._decoder = own
+        return other
+
+    def offer(self, checkpoint: str) -> None:
+        """Offer this predictor to the next run of a checkpoint in this process, in place of the one offered before.
+
+        So the run begins without loading the network.
+
+        Parameters
+        ----------
+        checkpoint : str
+            SHA-256 of the checkpoint that holds the same network.
+        """
+        for earlier in _offered.values():
+            earlier.close()
+        _offered.clear()
+        _offered[checkpoint, str(self.device), self.precision, str(self._exact)] = self
+
     def features(self, pyramid: Pyramid, windows: Sequence[FloatWindow]) -> Iterator[KeptTile]:
         """Compute what the decoder takes, or take what is kept of it, tile by tile.
 
@@ -95,8 +141,8 @@ class LightPredictor(ExplainingPredictor):
         ConfigError
             Memory does not suffice for a single tile.
         """
-        number = _numbers.setdefault(pyramid, next(_next))
-        keys = [(number, *self._trunk, tuple(map(float, window))) for window in windows]
+        name = _name_of(pyramid)
+        keys = [(name, *self._trunk, tuple(map(float, window))) for window in windows]
         known = [_kept.peek(key) for key in keys]
         reader = self._reader_of(pyramid)
         waiting = [(key, window) for key, window, tile in zip(keys, windows, known, strict=True) if tile is None]
@@ -147,6 +193,30 @@ class LightPredictor(ExplainingPredictor):
         return {key: array.to(self.device, non_blocking=True) for key, array in arrays.items()}
 
 
+def take_offered(checkpoint: str, device: str, precision: str, *, exact_contexts: bool) -> LightPredictor | None:
+    """Take the predictor that was offered for a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : str
+        SHA-256 of the checkpoint.
+    device : str
+        Device, as for ``Predictor``.
+    precision : str
+        Precision, as for ``Predictor``.
+    exact_contexts : bool
+        As for ``Predictor``.
+
+    Returns
+    -------
+    LightPredictor or None
+        The predictor, which is offered no more. None if there is none with these settings.
+    """
+    there = resolve_device(device)
+    settings = str(there), resolve_precision(precision, there.type), str(exact_contexts)
+    return _offered.pop((checkpoint, *settings), None)
+
+
 def trunk_hash(model: FCtL) -> str:
     """Compute the SHA-256 of all of a network but its decoder, hex.
 
@@ -167,6 +237,20 @@ def trunk_hash(model: FCtL) -> str:
             digest.update(name.encode())
             digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _name_of(pyramid: Pyramid) -> Hashable:
+    """Return what tells the px of an image from those of others: of a file that is opened twice it is the same."""
+    if pyramid not in _names:
+        name: Hashable = next(_next)
+        if pyramid.path is not None and not is_url(pyramid.path):
+            state = image_file(Path(pyramid.path)).stat()
+            name = (
+                *(str(pyramid.path), state.st_mtime_ns, fingerprint(pyramid)),
+                *(repr(pyramid.value_range), repr(pyramid.bands)),
+            )
+        _names[pyramid] = name
+    return _names[pyramid]
 
 
 def _same(tile: KeptTile) -> KeptTile:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fctl_napari.exceptions import FctlError
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
-from fctl_napari.segmentation.jobs.loaded_networks import prepare
+from fctl_napari.segmentation.jobs.loaded_networks import Network, check_hardware, prepare
 from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
@@ -191,11 +191,13 @@ class Driver:
         FctlError
             The image, the checkpoint, the device, the disk or the cluster failed; finished cells are kept.
         """
+        network = self._job.network
         if self._done == self._total and not self._live:
+            if network.device not in ("auto", "cpu") or network.engine not in ("auto", "torch"):
+                self._ask(self._connect(), check_hardware)  # only a worker knows whether they are there
             return
         client = self._connect()
-        self._seen = time.monotonic()
-        self._device = self._prepare(client)
+        self._device = str(self._ask(client, prepare))
         self._check_stop()
         self._pace.begin()
         self._report(self.progress("running"))
@@ -234,16 +236,17 @@ class Driver:
         while not connecting.done():
             self._check_stop()
             concurrent.futures.wait([connecting], POLL_SECONDS)
+        self._seen = time.monotonic()
         return connecting.result()
 
-    def _prepare(self, client: Client) -> str:
-        """Load the network on a worker, and return its device."""
-        future = client.submit(guarded, prepare, self._job.network, pure=False)
+    def _ask(self, client: Client, function: Callable[[Network], Any]) -> Any:
+        """Have a worker call a function with the network of the run, and return its result."""
+        future = client.submit(guarded, function, self._job.network, pure=False)
         future.add_done_callback(self._completed.put)
         while True:
             with contextlib.suppress(queue.Empty):
                 self._completed.get(timeout=POLL_SECONDS)
-                return str(result_of(future, DIED))
+                return result_of(future, DIED)
             try:
                 self._check_stop()
                 self._watch_workers()

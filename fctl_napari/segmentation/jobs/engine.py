@@ -271,6 +271,7 @@ class Run:
             checkpoint_hash=identity,
             settings=settings,
             fresh=request.fresh,
+            renew=request.renew,
         )
         store = self._opened.store
         if checkpoint not in builtin_checkpoints().values():

@@ -124,6 +124,34 @@ def warm(network: Network) -> None:
         load(network).predictor.warm()
 
 
+def check_hardware(network: Network) -> tuple[str, EngineName]:
+    """Refuse a device or an engine that this process does not have. The network is not loaded.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+
+    Returns
+    -------
+    kind : str
+        Type of the device, ``"cpu"`` or ``"cuda"``.
+    engine : EngineName
+        Engine that runs the network on it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or has learned no classes yet.
+    ConfigError
+        There is no such device or engine here.
+    """
+    kind = device_type(network.device)
+    card = read_card(network.checkpoint)
+    require_classes(network.checkpoint, card)
+    return kind, resolve_engine(network.engine, kind, card.config)
+
+
 def load(network: Network) -> Loaded:
     """Load a network, unless it lies in memory already.
 
@@ -146,10 +174,7 @@ def load(network: Network) -> Loaded:
     ConfigError
         There is no such device or engine here.
     """
-    kind = device_type(network.device)
-    card = read_card(network.checkpoint)
-    require_classes(network.checkpoint, card)
-    engine = resolve_engine(network.engine, kind, card.config)
+    kind, engine = check_hardware(network)
     network = replace(network, engine=engine)
     if engine == "torch":
         use_threads(network.threads)  # the other engine has threads of its own
@@ -223,8 +248,12 @@ def _predictor(network: Network, device_type: str) -> TilePredictor:
     from fctl_napari.model.checkpoint import load_checkpoint
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
-    from fctl_napari.segmentation.inference.light_predictor import LightPredictor
+    from fctl_napari.segmentation.inference.light_predictor import LightPredictor, take_offered
 
+    if network.batch is None:
+        offered = take_offered(network.hash, network.device, network.precision, exact_contexts=exact)
+        if offered is not None:
+            return offered
     model = load_checkpoint(network.checkpoint)[0]
     options: dict[str, Any] = {
         "device": network.device,

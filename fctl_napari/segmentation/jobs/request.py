@@ -78,6 +78,9 @@ class SegmentationRequest:
         refines. It is complete for two tiles around the region.
     fresh : bool
         If True, an existing segmentation is started over.
+    renew : bool
+        If True, an existing segmentation by another checkpoint is begun anew in its place (with ``crop``). Where the
+        classes are the same, its predictions stay until a run computes those cells, marked as inherited.
     live : bool
         If True, the run stays open until it is cancelled and computes only the tiles in the view of ``Run.look`` (with
         ``crop``).
@@ -103,6 +106,7 @@ class SegmentationRequest:
     inherit: str | None = None
     refine: str | None = None
     fresh: bool = FRESH.default
+    renew: bool = False
     live: bool = False
 
 
@@ -136,5 +140,7 @@ def check_request(request: SegmentationRequest) -> None:
         raise ConfigError("maps are of single tiles, which other merges sum; use the merge 'crop', or leave them out.")
     if (request.inherit is not None or request.cells is not None) and (request.merge != "crop" or request.live):
         raise ConfigError("tiles are chosen or taken over with the merge 'crop' and not live; leave one of them out.")
+    if request.renew and request.merge != "crop":
+        raise ConfigError("a segmentation is renewed in its place with the merge 'crop' only; start it afresh instead.")
     if request.live and (request.merge != "crop" or request.region is not None):
         raise ConfigError("a live run computes what is in view with the merge 'crop'; leave region and merge out.")

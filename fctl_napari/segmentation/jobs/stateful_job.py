@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 STAGE_SECONDS = 0.5
 """Duration of a stage, s; it is longer if one yield comes later than that after the one before."""
 
+LONG_SECONDS = 5.0
+"""Duration of a job after which its memory is given back at once, s: that takes 0.2 s, which short jobs feel."""
+
 POLL_SECONDS = 0.05
 """Longest time until a cancel is noticed where nothing has begun, s."""
 
@@ -124,6 +127,7 @@ class Kept:
     def __init__(self, make: Make, argument: Any, threads: int | None) -> None:
         self._recipe = make, argument, threads
         self._stages: Stages | None = None
+        self._begun = 0.0
 
     def __reduce__(self) -> tuple[type[Kept], tuple[Make, Any, int | None]]:
         return Kept, self._recipe
@@ -150,6 +154,7 @@ class Kept:
         with one_at_a_time:
             use_threads(threads)
             begun = self._stages is None
+            self._begun = time.monotonic() if begun else self._begun
             try:
                 stages = self._stages = self._stages or make(argument)
                 while True:
@@ -175,8 +180,10 @@ class Kept:
                 self._let_go()
 
     def _let_go(self) -> None:
-        """Drop the job, and give its memory back to the system."""
+        """Drop the job, and give its memory back to the system if it may be much."""
         self._stages = None
+        if time.monotonic() - self._begun < LONG_SECONDS:
+            return
         gc.collect()
         give_heap_back()
         torch = sys.modules.get("torch")

@@ -377,6 +377,35 @@ class Segmentation:
             with ngff_writing.writing(self.path):
                 bitmap[row] = np.asarray(bitmap[row]) | wanted[row]
 
+    def renew(self, card: Card, checkpoint_hash: str) -> None:
+        """Begin anew with another checkpoint of the same settings and classes.
+
+        What was predicted before stays, marked as inherited, until a run computes those cells.
+
+        Parameters
+        ----------
+        card : Card
+            Model card of the checkpoint.
+        checkpoint_hash : str
+            SHA-256 of the checkpoint.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the folder is not writable.
+        """
+        before, shape = self.facts["checkpoint"], (self.grid.rows, self.grid.cols)
+        self.facts["parent"] = {"name": before["name"], "hash": before["hash"]}
+        self.labels.set_attributes({ATTRIBUTE: self.facts})
+        with ngff_writing.writing(self.path):
+            bitmap = self.labels.group.require_array(
+                INHERITED, shape=shape, chunks=(512, 512), dtype="u1", fill_value=0
+            )
+            bitmap[:] = self.done() | self.inherited()
+            self._done_array[:] = 0
+        self.facts["checkpoint"] = {"name": card.name, "hash": checkpoint_hash}  # last: no cell is said to be its own
+        self.labels.set_attributes({ATTRIBUTE: self.facts})
+
     def missing(self, region: IntWindow | None = None) -> list[Cell]:
         """List the cells that are not done, row by row.
 

@@ -71,6 +71,7 @@ def open_or_create(
     checkpoint_hash: str,
     settings: Mapping[str, Any],
     fresh: bool,
+    renew: bool = False,
 ) -> OpenedStore:
     """Open the segmentation at a path to resume it, or create it.
 
@@ -92,6 +93,9 @@ def open_or_create(
         Everything else on which the result depends (JSON), as for ``Segmentation.create``.
     fresh : bool
         If True, replace an existing segmentation.
+    renew : bool, optional
+        If True, begin an existing one anew in its place if another checkpoint is all that differs (see
+        ``Segmentation.renew``), and replace any other.
 
     Returns
     -------
@@ -122,6 +126,13 @@ def open_or_create(
             if not same
         ]
         store = Segmentation.open(path, mode="r+")
+        if renew and differs == ["checkpoint"] and store.class_table == card.classes:
+            store.renew(card, checkpoint_hash)
+            return OpenedStore(store, made=False)
+        if renew and differs:
+            return open_or_create(
+                path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings, fresh=True
+            )
         if differs and (store.done().any() or store.inherited().any()):
             what = f"with another {differs[0].replace('_', ' ')}"
             if differs[0] == "image":

@@ -187,7 +187,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"decoder_hidden_size": 512}, "decoder_hidden_size is 512; .* only with 256"),
     ({"num_channels": 4}, "num_channels is 4; .* only with 3"),
     ({"hidden_act": "relu"}, "hidden_act is relu"),
-    ({"depths": "deep"}, "depths: .*; download the folder again"),
+    ({"depths": "deep"}, "depths: cannot be 'deep'; give "),
     ({"id2label": {"0": "a", "2": "b", "3": "c"}}, "id2label does not number"),
     ({"id2label": {"0": "a"}}, "has 1 class; networks of 2 to 250"),
     ({"id2label": {str(k): str(k) for k in range(300)}}, "has 300 classes; networks of 2 to 250"),
@@ -255,7 +255,7 @@ def test_damaged_folders(folder: Path, state_in: Change, tmp_path: Path) -> None
     state_in("preprocessor_config.json", image_mean=[0.5])
     refused("preprocessor_config.json: image_mean and image_std have 1 and 3 values")
     state_in("preprocessor_config.json", image_mean=None, image_std=[0, 1, 1])
-    refused(r"preprocessor_config.json: image_std.0: Input should be greater than 0; download")
+    refused(r"preprocessor_config.json: image_std.0: cannot be 0; give a number greater than 0")
     (folder / "preprocessor_config.json").write_text("{")
     refused("preprocessor_config.json: cannot be read as JSON")
     (folder / "preprocessor_config.json").unlink()

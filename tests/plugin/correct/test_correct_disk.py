@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
+from PIL import Image
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.journal import Journal
@@ -130,6 +131,33 @@ def test_an_array_is_saved_first(open_window: Callable[..., Any], until: Until, 
     rest(widget, until)
     assert widget.corrections.path != first
     assert not widget.corrections.read((140, 140, 200, 300)).any()
+
+
+def test_other_data_in_the_layer_of_a_file_are_corrected_apart(
+    open_window: Callable[..., Any], until: Until, cache: Path, tmp_path: Path
+) -> None:
+    first, second = np.random.default_rng(0).integers(0, 255, (2, 200, 300, 3), np.uint8)
+    Image.fromarray(first).save(tmp_path / "mine.png")
+    viewer = open_window()
+    viewer.open(tmp_path / "mine.png", plugin="fctl-napari")
+    widget = open_tab(viewer, "Correct")
+    widget.form.checkpoint.add("earth")
+    viewer.reset_view()
+    rest(widget, until)
+    edit(widget, until, 100, 100).paint((50, 50), 1)
+    rest(widget, until)
+    of_file, saved = list(viewer.layers["mine"].data), widget.corrections.path
+    viewer.layers["mine"].data = [second]
+    assert widget.corrections is None, "they are of the file"
+    rest(widget, until)
+    edit(widget, until, 100, 100).paint((20, 20), 1)
+    rest(widget, until)
+    assert widget.corrections.path.parent == cache / "fctl-napari"
+    viewer.layers["mine"].data = of_file
+    assert widget.corrections is None, "they are of the array"
+    rest(widget, until)
+    edit(widget, until, 100, 100)
+    assert widget.corrections.path == saved
 
 
 PAINTER = """

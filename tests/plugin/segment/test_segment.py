@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 from helpers_window import Open, errors, level, mask_of, shown
+from PIL import Image
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
+from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.layers.image_identity import identities
+from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.widget import SegmentWidget
@@ -281,6 +284,46 @@ def test_other_data_in_a_layer_are_another_image(
     until(lambda: identities().names(layer) is not None)
     assert second.facts["image"]["fingerprint"] in identities().names(layer)
     assert not before & identities().names(layer)
+
+
+@pytest.mark.parametrize("kind", ["array", "layer"])
+def test_other_data_in_the_layer_of_a_file_are_an_image_of_their_own(
+    open_scene: Open,
+    until: Callable[..., None],
+    earth_crop: np.ndarray,
+    tmp_path: Path,
+    notes: list[tuple[str, str]],
+    kind: str,
+) -> None:
+    for name, left in (("one", 0), ("two", 600)):
+        Image.fromarray(earth_crop[:64, left : left + 90]).save(tmp_path / f"{name}.png")
+    viewer, widget = open_scene(tmp_path / "one.png")
+    layer = viewer.layers["one"]
+    first = run(widget, WHOLE, until)
+    assert first.image_path == str(tmp_path / "one.png")
+    before, of_file = identities().names(layer), list(layer.data)
+    if kind == "array":
+        layer.data = [earth_crop[:64, 600:690]]
+    else:
+        viewer.open(tmp_path / "two.png", plugin="fctl-napari")
+        until(lambda: widget.image is viewer.layers["two"])
+        viewer.layers.selection.active = layer
+        until(lambda: widget.image is layer)
+        layer.data = viewer.layers["two"].data
+    assert image_source(layer) is None
+    assert widget.image is layer
+    assert Path(widget.form.result.text()) != first.path
+    second = run(widget, WHOLE, until)
+    assert errors(notes) == []
+    assert second.path != first.path
+    until(lambda: identities().names(layer) is not None)
+    assert second.facts["image"]["fingerprint"] in identities().names(layer)
+    assert not before & identities().names(layer)
+    pixels = open_image(second.image_path).read((0, 0, 64, 90))
+    assert np.array_equal(pixels, earth_crop[:64, 600:690])
+    layer.data = of_file
+    assert image_source(layer) is not None
+    assert Path(widget.form.result.text()) == first.path
 
 
 def test_run_waits_for_the_pyramid(

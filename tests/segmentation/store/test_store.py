@@ -170,3 +170,33 @@ def test_fingerprints_follow_the_content_not_the_name(tmp_path: Path) -> None:
     prints = {name: fingerprint(open_image(tmp_path / f"{name}.png")) for name in "abc"}
     assert prints["a"] == prints["b"] != prints["c"]
     assert fingerprint(pyramid_from_array(pixels)) != fingerprint(pyramid_from_array(pixels[::-1].copy()))
+
+
+def test_renewed_store_keeps_what_was_predicted_until_it_is_computed(tmp_path: Path, card: Card) -> None:
+    image = pyramid_from_array(np.zeros((300, 500, 3), np.uint8), name="blank")
+    grid = TileGrid(image.shape, 128, 32)
+    facts = {"image": image, "grid": grid, "settings": {"merge": "crop"}, "fresh": False}
+    path = tmp_path / "s.ome.zarr"
+    store = open_or_create(path, card=card, checkpoint_hash="a", **facts).store
+    core = grid.core((0, 0))
+    block = np.ones((core[2] - core[0], core[3] - core[1]), np.uint8)
+    store.write_cell((0, 0), block, block)
+    store.finish([(0, 0)])
+
+    other = card.model_copy(update={"name": "other"})
+    opened = open_or_create(path, card=other, checkpoint_hash="b", renew=True, **facts)
+    assert not opened.made
+    assert not opened.store.done().any()
+    assert opened.store.inherited()[0, 0]
+    assert opened.store.inherited().sum() == 1
+    assert (opened.store.labels.read(core) == 1).all()
+    assert (opened.store.checkpoint_hash, opened.store.parent_name) == ("b", "planet")
+    opened.store.finish([(0, 0)])
+    again = open_or_create(path, card=other, checkpoint_hash="b", renew=True, **facts).store
+    assert again.done()[0, 0]
+    assert not again.inherited().any()
+
+    fewer = other.model_copy(update={"classes": ClassTable(classes=other.classes.classes[:2])})
+    opened = open_or_create(path, card=fewer, checkpoint_hash="c", renew=True, **facts)
+    assert opened.made
+    assert not opened.store.labels.read(core).any(), "other classes begin with an empty store"
