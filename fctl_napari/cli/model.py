@@ -1,4 +1,4 @@
-"""Networks and their costs: ``fctl model list``, ``table``, ``info``, ``onnx``."""
+"""Networks, their costs and their files: ``fctl model list``, ``table``, ``info``, ``onnx``, ``folder``, ``import``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ TABLE_1 = (
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    model_app = typer.Typer(no_args_is_help=True, help="Networks and what they cost.")
+    model_app = typer.Typer(no_args_is_help=True, help="Networks, what they cost, and their files.")
     model_app.command("list")(model_list)
     model_app.command()(table)
     model_app.command("info")(model_info)
     model_app.command("onnx")(model_onnx)
+    model_app.command("folder")(model_folder)
+    model_app.command("import")(model_import)
     app.add_typer(model_app, name="model")
 
 
@@ -106,6 +108,9 @@ def model_info(
 def model_onnx(
     checkpoint: Annotated[str, typer.Argument(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+    deepness: Annotated[
+        bool, typer.Option("--deepness", help="For the QGIS plugin Deepness (networks without contexts).")
+    ] = False,
 ) -> None:
     """Write a checkpoint as an ONNX file: one tile with its contexts, for programs without torch."""
     from fctl_napari.cli.output import err, out
@@ -113,5 +118,33 @@ def model_onnx(
     from fctl_napari.model.onnx_export import export_onnx
 
     with err.status("Exporting"):
-        written = export_onnx(resolve_checkpoint(checkpoint), target)
+        written = export_onnx(resolve_checkpoint(checkpoint), target, deepness=deepness)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def model_folder(
+    checkpoint: Annotated[str, typer.Argument(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")],
+    target: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write, a new one.")],
+) -> None:
+    """Write a checkpoint as a folder to be shared: weights, settings and README; transformers loads a SegFormer's."""
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.model.folders.write import export_folder
+    from fctl_napari.model.model_card import resolve_checkpoint
+
+    with err.status("Writing"):
+        written = export_folder(resolve_checkpoint(checkpoint), target)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def model_import(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with config.json and the weights.")],
+    target: Annotated[Path, typer.Option("--out", metavar="NEW.safetensors", help="The checkpoint to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the network.  [default: that of the file]")] = None,
+) -> None:
+    """Make a checkpoint of a folder: of fctl model folder, or a SegFormer's of transformers; nothing in it is run."""
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.model.folders.read import import_folder
+
+    with err.status("Importing"):
+        written = import_folder(folder, target, name)
     out.print(str(written), highlight=False, soft_wrap=True)

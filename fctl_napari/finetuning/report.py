@@ -76,7 +76,7 @@ def card_of_child(
     """
     device, precision = where
     provenance: dict[str, Any] = {
-        key: parent.provenance[key] for key in ("training", "data") if key in parent.provenance
+        key: parent.provenance[key] for key in ("training", "data", "imported") if key in parent.provenance
     }
     learned = [{key: image[key] for key in ("name", "fingerprint")} for image in images]
     provenance |= {

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.model_card import METADATA_KEY, read_card, require_classes
+from fctl_napari.model.deepness import DeepnessNetwork, deepness_metadata, require_deepness
+from fctl_napari.model.model_card import METADATA_KEY, require_classes
 from fctl_napari.model.network import Network
 
 
@@ -66,7 +67,7 @@ class TileNetwork(nn.Module):
         return logits
 
 
-def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
+def export_onnx(checkpoint: Path | str, out: Path | str, *, deepness: bool = False) -> Path:
     """Write a checkpoint as an ONNX file, in float32.
 
     Inputs are ``tile`` and ``context_NAME``, uint8 [1, C, T, T], RGB or the network's bands, and ``window_tile`` and
@@ -79,6 +80,9 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
         A checkpoint of ours.
     out : Path or str
         File to write, ``.onnx``; an earlier export is replaced.
+    deepness : bool, optional
+        If True, write what the QGIS plugin Deepness runs, with the metadata that it reads: one input ``tile``, float32
+        [1, C, T, T], values of 0..1, and the output ``probabilities``, float32 [1, classes, T, T].
 
     Returns
     -------
@@ -90,7 +94,7 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     CheckpointError
         The checkpoint is missing or damaged, or has no classes yet.
     ConfigError
-        The packages for it are not installed, or the network refines masks.
+        The packages for it are not installed, or the network refines masks, or Deepness cannot feed it.
     OutputError
         The name is taken by something else or has another suffix, the network is larger than an ONNX file can be, the
         disk is full, or the path is not writable.
@@ -115,26 +119,35 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
         raise ConfigError(f"{checkpoint}: looks at all tiles of an image first, and one tile is exported to ONNX.")
     if sum(p.numel() * 4 for p in model.parameters()) >= 2**31:
         raise OutputError(f"{out}: the network has over 2 GB of weights, more than one ONNX file holds.")
-    network = TileNetwork(model).eval()
-    names = network.input_names()
-    size = model.config.tile_size
-    # Each input is a tensor of its own: the exporter takes one that is given twice for one input.
-    inputs = tuple(
-        torch.tensor([[0.0, 0.0, float(size), float(size)]])
-        if name.startswith("window")
-        else torch.zeros((1, model.config.in_channels, size, size), dtype=torch.uint8)
-        for name in names
-    )
+    metadata = {METADATA_KEY: card.model_dump_json()}
+    size, bands = model.config.tile_size, model.config.in_channels
+    network: nn.Module
+    if deepness:
+        require_deepness(checkpoint, model.config)
+        network, names, output = DeepnessNetwork(model).eval(), ["tile"], "probabilities"
+        inputs: tuple[Tensor, ...] = (torch.zeros((1, bands, size, size)),)
+        metadata |= deepness_metadata(card)
+    else:
+        network = TileNetwork(model).eval()
+        names, output = network.input_names(), "logits"
+        # Each input is a tensor of its own: the exporter takes one that is given twice for one input.
+        inputs = tuple(
+            torch.tensor([[0.0, 0.0, float(size), float(size)]])
+            if name.startswith("window")
+            else torch.zeros((1, bands, size, size), dtype=torch.uint8)
+            for name in names
+        )
     with torch.no_grad(), _quietly():
         program = torch.onnx.export(
-            network, inputs, dynamo=True, input_names=names, output_names=["logits"], verbose=False
+            network, inputs, dynamo=True, input_names=names, output_names=[output], verbose=False
         )
     assert program is not None
     with tempfile.TemporaryDirectory() as folder:
         program.save(str(Path(folder) / "network.onnx"), external_data=False)
         document = onnx.load(str(Path(folder) / "network.onnx"))
-    entry = document.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, read_card(checkpoint).model_dump_json()
+    for key, value in metadata.items():
+        entry = document.metadata_props.add()
+        entry.key, entry.value = key, value
     with atomic_write(out) as file:
         file.write(document.SerializeToString())
     return out

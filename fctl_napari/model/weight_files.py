@@ -84,7 +84,10 @@ def identify(path: Path | str) -> Identity:
     presets = tuple(name for name in PRESETS if name != "lcc_released" and preset(name).encoder in encoders)
     others = [name for name in encoders if name in ENCODERS["fctl"] and name != preset("fcn8s").encoder]
     presets += tuple(f"fcn8s with encoder = {name!r}" for name in others)
-    return Identity(f"weights for the encoder {' or '.join(encoders)}", "encoder_weights in a training config", presets)
+    use = "encoder_weights in a training config"
+    if "decode_head.classifier.weight" in state:  # a whole SegFormer, whose classes stand beside the file
+        use = f"fctl model import {path.parent}, or {use}"
+    return Identity(f"weights for the encoder {' or '.join(encoders)}", use, presets)
 
 
 def matching_encoders(state: dict[str, Tensor]) -> tuple[EncoderName, ...]:

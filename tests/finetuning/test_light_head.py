@@ -19,7 +19,7 @@ from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.config import make_config
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder
@@ -220,6 +220,24 @@ def test_fit_finds_a_linear_rule_and_how_sure_it_is() -> None:
     assert not (scores.argmax(1) == 2).any()
     confidence, right = scores.softmax(1).max(1).values, scores.argmax(1) == own[300:]
     assert abs(float(confidence.mean()) - float(right.float().mean())) < 0.06
+
+
+def test_children_say_which_folder_and_license_their_weights_came_from(
+    corrected: Corrected, strokes: Path, tmp_path: Path
+) -> None:
+    origin = {"folder": "rivers", "files": {"model.safetensors": "abc"}, "license": "cc-by-4.0"}
+    model, card = load_checkpoint(corrected.parent)
+    parent = save_checkpoint(
+        tmp_path / "parent.safetensors",
+        model,
+        card.model_copy(update={"provenance": card.provenance | {"imported": origin}}),
+    )
+    head = tmp_path / "head.safetensors"
+    fit_light_head(request_for(corrected, strokes, head, checkpoint=str(parent)))
+    assert read_card(head).provenance["imported"] == origin
+    tuned = tmp_path / "tuned.safetensors"
+    done = finetune(corrected.request(tuned, checkpoint=str(parent), steps=1), keep_anyway=True)
+    assert read_card(done.candidate).provenance["imported"] == origin
 
 
 def test_importance_is_that_of_the_features_that_decide() -> None:

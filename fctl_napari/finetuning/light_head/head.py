@@ -266,6 +266,7 @@ class HeadFitter:
         request, image = self.request, self.image
         facts = image_facts(image)
         provenance: dict[str, Any] = {
+            **{key: value for key, value in self._parent.provenance.items() if key == "imported"},
             "parent": {"name": self._parent.name, "hash": self._parent_hash},
             "head": {
                 "settings": request.model_dump(mode="json", exclude={"out", "replace"}),

@@ -1,0 +1,119 @@
+"""Import of a folder of a network as a checkpoint of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fctl_napari.exceptions import CheckpointError, OutputError
+from fctl_napari.files import local_path
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import check_path, save_checkpoint
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.folders.documents import fits_transformers
+from fctl_napari.model.folders.entry import read_entry
+from fctl_napari.model.folders.files import license_of, read_weights, require_folder, weight_hashes
+from fctl_napari.model.folders.segformer import our_name, read_segformer, their_name
+from fctl_napari.model.model_card import Card
+from fctl_napari.model.network import Network
+
+
+def import_folder(folder: Path | str, out: Path | str, name: str | None = None) -> Path:
+    """Write a checkpoint from a folder that ``export_folder`` wrote, or of a SegFormer that transformers saved.
+
+    Nothing from the folder is run, and nothing is fetched. The weights are stored as they are. A SegFormer that was
+    trained elsewhere since it was written here is one of transformers.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Folder with ``config.json`` and the weights: ``model.safetensors``, several such files with their index, or
+        ``pytorch_model.bin``, of which only tensors are read.
+    out : Path or str
+        Checkpoint to write, ``.safetensors``; a new file.
+    name : str or None, optional
+        Name of the network. None takes that of its card, or if there is none, of the checkpoint's file.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        The folder is missing, damaged, or holds a network without a counterpart here.
+    OutputError
+        The checkpoint exists already or cannot be written.
+    """
+    folder, out = Path(folder), local_path(str(out))
+    if check_path(out).exists():
+        raise OutputError(f"{out}: exists already; choose another name.")
+    require_folder(folder)
+    entry = read_entry(folder)
+    if entry is not None and set(weight_hashes(folder).values()) == {entry.weights}:
+        card = entry.card.model_copy(update={"name": name or entry.card.name})
+    elif entry is not None and not fits_transformers(entry.card.config):
+        raise CheckpointError(
+            f"{folder}: its weights are not those that its config.json was written with; download the folder again."
+        )
+    else:
+        card = _card(folder, name or out.stem)
+    state = {our_name(key): value for key, value in read_weights(folder).items()}
+    return save_checkpoint(out, _network(folder, card.config, state), card, _dtype(state))
+
+
+def _card(folder: Path, name: str) -> Card:
+    """Make the model card of a folder of transformers."""
+    stated = read_segformer(folder)
+    license_name = license_of(folder)
+    origin = {"folder": folder.resolve().name, "files": weight_hashes(folder), "license": license_name or "not stated"}
+    return Card(
+        name=name,
+        description=f"{stated.title} of the folder {origin['folder']} (license: {origin['license']}).",
+        config=stated.config,
+        classes=stated.classes,
+        provenance={"imported": origin},
+    )
+
+
+def _network(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -> Network:
+    """Build the network with its weights, whose names are ours."""
+    with torch.device("meta"):
+        model = make_network(config)
+    wanted = model.state_dict()
+    # A count of batches that only training reads, and that some files lack.
+    counts = {key: torch.zeros((), dtype=value.dtype) for key, value in wanted.items() if _is_count(key)}
+    state = {**counts, **state}
+    missing = [key for key in wanted if key not in state]
+    unknown = [key for key in state if key not in wanted]
+    wrong = [
+        key
+        for key, value in wanted.items()
+        if key in state
+        and (state[key].shape != value.shape or state[key].is_floating_point() != value.is_floating_point())
+    ]
+    for what, keys in (("lack", missing), ("hold unknown", unknown), ("have other shapes for", wrong)):
+        if keys:
+            some = ", ".join(map(their_name, keys[:3])) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            raise CheckpointError(
+                f"{folder}: its weights {what} {some}, so they do not fit its config.json; download the folder again."
+            )
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
+    return model.eval()
+
+
+def _is_count(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
+
+
+def _dtype(state: dict[str, Tensor]) -> torch.dtype:
+    """Return the dtype that ``save_checkpoint`` stores all weights in as they are.
+
+    It is half precision only if all have it but those that overflow, which stay as they are.
+    """
+    floating = [value for value in state.values() if value.is_floating_point()]
+    halves = all(value.dtype == torch.float16 or not value.half().isfinite().all() for value in floating)
+    return torch.float16 if halves else torch.float32
