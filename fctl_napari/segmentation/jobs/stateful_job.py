@@ -18,6 +18,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import psutil
+
 from fctl_napari.exceptions import Cancelled, FctlError, OutputError
 from fctl_napari.segmentation.jobs.cluster import (
     COUNT_SECONDS,
@@ -38,8 +40,8 @@ logger = logging.getLogger(__name__)
 STAGE_SECONDS = 0.5
 """Duration of a stage, s; it is longer if one yield comes later than that after the one before."""
 
-LONG_SECONDS = 5.0
-"""Duration of a job after which its memory is given back at once, s: that takes 0.2 s, which short jobs feel."""
+LARGE_BYTES = 200e6
+"""Growth of the process during a job after which memory is given back: that takes 0.2 s, which short jobs feel."""
 
 POLL_SECONDS = 0.05
 """Longest time until a cancel is noticed where nothing has begun, s."""
@@ -127,7 +129,7 @@ class Kept:
     def __init__(self, make: Make, argument: Any, threads: int | None) -> None:
         self._recipe = make, argument, threads
         self._stages: Stages | None = None
-        self._begun = 0.0
+        self._bytes = 0
 
     def __reduce__(self) -> tuple[type[Kept], tuple[Make, Any, int | None]]:
         return Kept, self._recipe
@@ -154,7 +156,8 @@ class Kept:
         with one_at_a_time:
             use_threads(threads)
             begun = self._stages is None
-            self._begun = time.monotonic() if begun else self._begun
+            if begun:
+                self._bytes = psutil.Process().memory_info().rss
             try:
                 stages = self._stages = self._stages or make(argument)
                 while True:
@@ -182,7 +185,7 @@ class Kept:
     def _let_go(self) -> None:
         """Drop the job, and give its memory back to the system if it may be much."""
         self._stages = None
-        if time.monotonic() - self._begun < LONG_SECONDS:
+        if psutil.Process().memory_info().rss - self._bytes < LARGE_BYTES:
             return
         gc.collect()
         give_heap_back()
