@@ -222,17 +222,16 @@ def load_checkpoint_config(checkpoint: str) -> Any:
 def report(rows: list[dict[str, str]]) -> None:
     """Print the mean mIoU of each way, with the lowest and the highest over seeds."""
     counts = sorted({int(row["strokes"]) for row in rows})
-    print(f"| scene | encoders of | way | {' | '.join(f'{n} strokes' for n in counts)} | fit, s |")
-    print(f"|---|---|---|{'---:|' * (len(counts) + 1)}")
+    print(f"| scene | encoders of | way | {' | '.join(f'{n} strokes' for n in counts)} |")
+    print(f"|---|---|---|{'---:|' * len(counts)}")
     for scene, checkpoint, way in dict.fromkeys((r["scene"], r["checkpoint"], r["way"]) for r in rows):
-        cells, seconds = [], []
+        cells = []
         for count in counts:
             own = [r for r in rows if (r["scene"], r["way"], r["strokes"]) == (scene, way, str(count))]
             found = [100 * float(r["miou"]) for r in own]
-            seconds += [float(r["fit seconds"]) for r in own]
             spread = f" ({min(found):.1f} to {max(found):.1f})" if len(found) > 1 else ""
             cells.append(f"{statistics.mean(found):.1f}{spread}" if found else "")
-        print(f"| {scene} | {checkpoint} | {way} | {' | '.join(cells)} | {statistics.median(seconds):.1f} |")
+        print(f"| {scene} | {checkpoint} | {way} | {' | '.join(cells)} |")
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ class ListedCheckpoint:
     @property
     def license(self) -> str:
         """License that its card states, empty if it states none."""
-        return str(self.card.provenance.get("license", ""))
+        return str(self.card.provenance.get("imported", {}).get("license", ""))
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts of the list as JSON."""
@@ -112,4 +112,4 @@ def _kind(builtin: bool, card: Card) -> Kind:
         return "pretrained"
     if "finetuning" in card.provenance:
         return "fine-tuned"
-    return "trained" if "training" in card.provenance else "imported"
+    return "imported" if "imported" in card.provenance else "trained"

@@ -169,9 +169,12 @@ class LightDecoder(nn.Module):
         found = []
         for features, grid, window in self.maps(tile, contexts, windows).values():
             along_y, along_x = interpolation_matrices(self.cells, windows["tile"], grid, window)
-            picked_y, picked_x = along_y[0, rows].float(), along_x[0, columns].float()
-            lines = features[0].float() @ picked_x.T
-            found.append((lines * picked_y.T).sum(1).T)
+            # bilinear: at most two rows and two columns of the map count for a cell
+            share_y, at_y = along_y[0, rows].topk(min(2, grid.size))
+            share_x, at_x = along_x[0, columns].topk(min(2, grid.size))
+            corners = features[0].float()[:, at_y[:, :, None], at_x[:, None, :]]
+            shares = (share_y[:, :, None] * share_x[:, None, :]).float()
+            found.append((corners * shares).sum((2, 3)).T)
         return torch.cat(found, 1)
 
     @property

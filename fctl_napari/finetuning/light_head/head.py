@@ -46,6 +46,9 @@ from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
 CONTEXT_SCALE = 0.3
 """Scale of the contexts' features beside the tile's. They vary little within a stroke, so that few strokes show few."""
 
+FEWEST_CELLS = 64
+"""Number of cells that are drawn of a tile at least, if it has them. Of few tiles more are."""
+
 
 @dataclass(frozen=True)
 class HeadProgress:
@@ -213,6 +216,7 @@ class HeadFitter:
         self.split = split(boxes, self.request.held_out, self.request.seed)
         tiles = sorted({cell for box in boxes for cell in self._grid.cells_in(box)})
         windows = [self._grid.window(cell) for cell in tiles]
+        most = max(FEWEST_CELLS, 4 * self.request.most_cells // max(1, len(tiles)))
         learned, held_out = [self.learned], [self.held_out]
         features = self.predictor.features(self.image, windows)
         for number, (cell, kept) in enumerate(zip(tiles, features, strict=True)):
@@ -220,7 +224,7 @@ class HeadFitter:
             self._seen[Tile(0, window)] = values
             hidden = only(values, window, self.split.held_out)
             for side, part in ((learned, np.where(hidden > 0, 0, values)), (held_out, hidden)):
-                side.append(self._cells(kept, part.astype(np.uint8)))
+                side.append(self._cells(kept, part.astype(np.uint8), most))
             yield [HeadProgress(number + 1, len(tiles))]
         self.learned, self.held_out = LabelledCells.joined(learned), LabelledCells.joined(held_out)
 
@@ -247,8 +251,8 @@ class HeadFitter:
         values[~self.predictor.read_valid(self.image, window)] = 0
         return values
 
-    def _cells(self, tile: KeptTile, values: NDArray[np.uint8]) -> LabelledCells:
-        """Return the cells of a tile that were painted on."""
+    def _cells(self, tile: KeptTile, values: NDArray[np.uint8], most: int) -> LabelledCells:
+        """Return cells of a tile that were painted on, at most so many."""
         decoder, classes = self.decoder, len(self.table.scored)
         size = decoder.cells.size
         of_pixels = decoder.cells.cells_of_pixels().numpy()
@@ -257,7 +261,7 @@ class HeadFitter:
         pixels = np.bincount(index_of, minlength=size * size * classes).reshape(-1, classes)
         there = np.flatnonzero(pixels.any(1))
         cells = LabelledCells(torch.from_numpy(there)[:, None].float(), torch.from_numpy(pixels[there]).float())
-        cells = cells.drawn(self.request.most_cells // 8, self._generator)
+        cells = cells.drawn(most, self._generator)
         index = cells.features[:, 0].long()
         features = decoder.features_at((index // size, index % size), tile.tile, tile.contexts, tile.windows)
         return LabelledCells(features, cells.pixels)
