@@ -184,6 +184,7 @@ class HeadFitter:
             measured = held_out.drawn(request.most_cells, self._generator)
             temperature = calibrate(head, measured)
             figures = _figures(head.scores(measured.features), measured.pixels, self.table, request)
+            figures["held_out_regions"] = len(self.split.held_out)
             figures["context_importance"] = self._importance(head, measured)
             cells = LabelledCells.joined([learned, held_out])
             head = self._fit(cells, head)

@@ -303,8 +303,11 @@ class StrokesLive(QObject):
     def _progressed(self, progress: RunProgress) -> None:
         if self._result is None:
             return
-        cells, accuracy = count_of(self._result.cells, "cell"), self._result.figures.get("accuracy")
-        learned = f"{cells}, held-out accuracy {accuracy:.2f}" if accuracy is not None else f"{cells}, none held out"
+        cells, figures = count_of(self._result.cells, "cell"), self._result.figures
+        learned = f"{cells}, none held out"
+        if figures:
+            regions = count_of(figures["held_out_regions"], "held-out region")
+            learned = f"{cells}, accuracy {figures['accuracy']:.2f} on {regions}"
         view = progress.view
         if view is None or view.done == view.total:
             self._say(f"{learned}.")

@@ -37,7 +37,7 @@ from fctl_napari.plugin.layers.mask_combo import MaskChoices
 from fctl_napari.plugin.layers.viewport import view_region
 
 PRESS = "Press Edit here to paint where you look."
-NEXT = "Next: let the network learn from it (Fine-tune)", "Fine-tune"
+NEXT = "Next: learn from it (Fine-tune)", "Fine-tune"
 
 
 class CorrectWidget(DockedWidget):
