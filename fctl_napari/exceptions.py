@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+import itertools
 from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
@@ -223,4 +223,4 @@ def shown_value(value: object) -> str:
 def _setting_of(fault: ErrorDetails) -> tuple[str, ...]:
     """Return the names that lead to a setting, without the kinds that it may be of."""
     names = (str(part) for part in fault["loc"])
-    return tuple(takewhile(lambda name: name not in _KINDS and "[" not in name, names))
+    return tuple(itertools.takewhile(lambda name: name not in _KINDS and "[" not in name, names))
