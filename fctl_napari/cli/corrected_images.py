@@ -49,7 +49,9 @@ def find_pairs(arguments: Sequence[str], number: int | None) -> list[tuple[str, 
         elif not _is_corrections(argument, plain=second):
             pairs.append((argument, None))
         elif not pairs or pairs[-1][1] is not None:
-            raise InputError(f"{argument}: are corrections that follow no image; name their image before them.")
+            raise InputError(
+                f"{argument}: is a label image that follows no image; name the image before its corrections."
+            )
         else:
             pairs[-1] = (pairs[-1][0], argument)
     if number is not None:

@@ -118,6 +118,9 @@ def card_facts(card: Card) -> dict[str, str]:
     if figures:
         facts["measured on"] = where
         facts |= {name: f"{value:.4f}" for name, value in figures.items()}
+    worth = card.figures.get("context_importance", {})
+    if worth:
+        facts["contexts' worth"] = ", ".join(f"{name} {value:+.4f} of accuracy" for name, value in worth.items())
     for key, name in (("iou", "IoU"), ("baseline_without_contexts", "without contexts")):
         values = card.figures.get(key, {})
         shown = values if key == "iou" else {"mIoU": values.get("miou")}

@@ -36,6 +36,8 @@ RAISED_BY = {
     "cli/chosen_map.py": {"export", "evaluate", "report"},
     "cli/corrections.py": {"corrections import"},
     "cli/data.py": {"data check"},
+    "correcting/class_edit.py": {"corrections classes"},
+    "model/deepness.py": {"model onnx"},
     "cli/evaluate.py": {"evaluate", "errors", "compare"},
     "cli/points.py": {"points set"},
     "cli/finetune.py": {"finetune"},
@@ -67,6 +69,7 @@ Whoever writes such a sentence names here all commands that show it, or the comm
 """
 OF_OTHERS = {
     ("cli/tables.py", "--raw"): {"evaluate"},
+    ("cli/corrections.py", "--merge"): {"corrections classes"},
     ("cli/points.py", "--least"): {"points draw"},
     ("cli/chosen_map.py", "--raw"): {"export", "evaluate", "report", "points draw"},
     ("cli/facts.py", "--image"): {"info", "segment", "convert"},

@@ -35,10 +35,10 @@ def test_a_head_is_learned_segments_and_explains(
     head = tmp_path / "head.safetensors"
     fast = ("--device", "cpu", "--precision", "fp32")
     call = ("fit-head", *locations, "--checkpoint", awake_checkpoint, "--out", head, *fast)
-    code, out, err = fctl(*call)
+    code, out, err = fctl(*call, "--held-out", 0.5)
     assert code == 0, err
     assert "reef, sand, wreck" in out
-    assert "held-out strokes on picture.png" in out
+    assert "2 held-out regions of picture.png" in out
     assert "Not painted, and never predicted: wreck." in err
     assert "accuracy that each context's own features are worth: medium" in out
     assert set(read_card(head).figures["context_importance"]) == {"medium", "large"}
@@ -55,6 +55,26 @@ def test_a_head_is_learned_segments_and_explains(
     assert (values == strokes)[strokes > 0].mean() > 0.9
     shown = fctl_api.explain(fctl_api.open(locations[0]), (20, 20), head, device="cpu")
     assert set(shown.weights) == {"local", "medium", "large"}
+
+
+def test_what_is_painted_where_there_is_no_data_is_said(
+    fctl: Fctl, locations: tuple[Path, Path], awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    pixels = np.asarray(Image.open(locations[0]))
+    mask = np.full((200, 320, 1), 255, np.uint8)
+    mask[:, 240:] = 0
+    Image.fromarray(np.concatenate([pixels, mask], 2)).save(tmp_path / "masked.png")
+    values = np.zeros((200, 320), np.uint8)
+    values[10:30, 10:40], values[60:80, 10:40], values[150:170, 250:300] = 1, 2, 3
+    classes = [{"name": n, "color": (k, 0, 9)} for k, n in enumerate(("reef", "sand", "wreck"))]
+    labels = LabelPyramid.create(tmp_path / "masked.corrections.ome.zarr", values.shape, classes=classes)
+    labels.write(0, 0, values)
+    call = ("fit-head", tmp_path / "masked.png", labels.path, "--checkpoint", awake_checkpoint, "--device", "cpu")
+    code, out, err = fctl(*call, "--out", tmp_path / "head.safetensors")
+    assert code == 0, err
+    assert "Painted only where the image holds no data, and never predicted: wreck." in err
+    assert "Too few regions are held out to measure the head" in err
+    assert "mIoU" not in out
 
 
 def test_python_learns_the_same_head(

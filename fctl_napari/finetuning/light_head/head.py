@@ -24,7 +24,15 @@ from fctl_napari.finetuning.light_head.fit import FittedHead, LabelledCells, cal
 from fctl_napari.finetuning.light_head.frozen_base import keep_base, open_of, take_base
 from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
-from fctl_napari.finetuning.targets import CorrectionSource, LabelCorrections, Split, only, split, target_of
+from fctl_napari.finetuning.targets import (
+    APART,
+    CorrectionSource,
+    LabelCorrections,
+    Split,
+    only,
+    split,
+    target_of,
+)
 from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
@@ -42,6 +50,7 @@ from fctl_napari.segmentation.inference.light_predictor import KeptTile
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
+from fctl_napari.words import count_of
 
 CONTEXT_SCALE = 0.3
 """Scale of the contexts' features beside the tile's. They vary little within a stroke, so that few strokes show few."""
@@ -140,6 +149,7 @@ class HeadFitter:
         self._grid = TileGrid(self.image.shape, tile, default_overlap(tile))
         self._generator = torch.Generator().manual_seed(request.seed)
         self._seen: dict[Tile, NDArray[np.uint8]] = {}
+        self._labelled: set[int] = set()
         width, classes = sum(self.decoder.widths.values()), len(self.table.scored)
         self.learned = self.held_out = LabelledCells(torch.zeros(0, width), torch.zeros(0, classes))
         self.split = Split((), ())
@@ -175,30 +185,27 @@ class HeadFitter:
         learned, held_out = self.learned, self.held_out
         if int((learned.known | held_out.known).sum()) < 2:
             raise InputError(f"{request.corrections}: holds px of fewer than two classes; paint a second one.")
-        head = self._fit(learned)
-        cells = learned
-        yield []
+        everything = LabelledCells.joined([learned, held_out])
+        measurable = held_out.known & learned.known
         figures: dict[str, Any] = {}
-        notes = [self.split.note] if self.split.note else []
-        if (held_out.known & learned.known).any():
-            measured = held_out.drawn(request.most_cells, self._generator)
-            temperature = calibrate(head, measured)
-            figures = _figures(head.scores(measured.features), measured.pixels, self.table, request)
-            figures["held_out_regions"] = len(self.split.held_out)
-            figures["context_importance"] = self._importance(head, measured)
-            cells = LabelledCells.joined([learned, held_out])
-            head = self._fit(cells, head)
-            head.temperature = temperature
+        if int(measurable.sum()) > 1:
+            first = self._fit(learned)
             yield []
-        missing = [name for name, there in zip(self.table.names, head.known.tolist(), strict=True) if not there]
-        if missing:
-            notes.append(f"Not painted, and never predicted: {', '.join(missing)}.")
+            measured = held_out.drawn(request.most_cells, self._generator)
+            temperature = calibrate(first, measured)
+            figures = self._figures(first, measured)
+            head = self._fit(everything, first)
+            head.temperature = temperature
+        else:
+            head = self._fit(everything)
+        yield []
+        notes = self._notes(head, measurable)
         head.install(self.decoder)
         round_as_stored(self.decoder)
         card = self._card(head.temperature, figures, notes)
         save_checkpoint(self.out, self.model, card)
         self.predictor.with_decoder(self.decoder).offer(checkpoint_hash(self.out))
-        return HeadResult(self.out, tuple(notes), figures, len(cells.features))
+        return HeadResult(self.out, tuple(notes), figures, len(everything.features))
 
     def collect(self) -> Generator[list[HeadProgress], None, None]:
         """Compute the features of all cells that were painted on: ``learned`` and ``held_out``.
@@ -238,17 +245,43 @@ class HeadFitter:
         with ThreadPoolExecutor(1, "fctl-head", torch.set_num_threads, (1,)) as alone:
             return alone.submit(fit_head, *arguments).result()
 
-    def _importance(self, head: FittedHead, cells: LabelledCells) -> dict[str, float]:
-        """Measure what the contexts' own features are worth to a head."""
-        decoder = self.decoder
+    def _figures(self, head: FittedHead, cells: LabelledCells) -> dict[str, Any]:
+        """Compute the figures of a head on held-out cells, and what the contexts' own features are worth to it."""
+        decoder, regions = self.decoder, len(self.split.held_out)
         lost = context_importance(head, cells, decoder.widths, decoder.contexts, self._generator)
-        return {name: round(value, 4) for name, value in lost.items()}
+        where = f"{count_of(regions, 'held-out region')} of {PurePath(self.request.image).name}"
+        return _figures(head.scores(cells.features), cells.pixels, self.table) | {
+            "held_out_regions": regions,
+            "context_importance": {name: round(value, 4) for name, value in lost.items()},
+            "measured_on": f"{where}, of a head that was fitted without them",
+        }
+
+    def _notes(self, head: FittedHead, measured: Tensor) -> list[str]:
+        """Describe the classes that are not learned, and those that are not measured."""
+        names = np.array(self.table.names)
+        known, seen = head.known.numpy(), np.isin(np.arange(1, len(names) + 1), list(self._labelled))
+        without_data, missing = names[seen & ~known], names[~seen]
+        unmeasured = names[known & ~measured.numpy()]
+        notes = []
+        if len(without_data):
+            notes.append(f"Painted only where the image holds no data, and never predicted: {', '.join(without_data)}.")
+        if len(missing):
+            notes.append(f"Not painted, and never predicted: {', '.join(missing)}.")
+        if int(measured.sum()) < 2:
+            notes.append(
+                "Too few regions are held out to measure the head: paint further regions of at least two classes, "
+                f"{APART} px or more from the others."
+            )
+        elif len(unmeasured):
+            notes.append(f"Not measured, as none of their regions is held out: {', '.join(unmeasured)}.")
+        return notes
 
     def _values(self, cell: Cell) -> NDArray[np.uint8]:
         """Read what was painted in the core of a tile, over its window. It is 0 elsewhere, and where it is not sure."""
         window = self._grid.window(cell)
         values = only(target_of(self._source, window), window, [self._grid.core(cell)])
         values[values == NOT_SURE] = 0
+        self._labelled.update(np.unique(values).tolist())
         values[~self.predictor.read_valid(self.image, window)] = 0
         return values
 
@@ -349,7 +382,7 @@ def _open_strokes(request: HeadRequest, image: Pyramid, parent: Card) -> tuple[C
     return source, ClassTable.model_validate({"classes": [{k: one[k] for k in ("name", "color")} for one in classes]})
 
 
-def _figures(scores: Tensor, pixels: Tensor, table: ClassTable, request: HeadRequest) -> dict[str, Any]:
+def _figures(scores: Tensor, pixels: Tensor, table: ClassTable) -> dict[str, Any]:
     """Compute the figures of a head on held-out cells."""
     confidence, predicted = scores.softmax(1).max(1)
     classes, counts = pixels.shape[1], pixels.long().numpy()
@@ -359,8 +392,4 @@ def _figures(scores: Tensor, pixels: Tensor, table: ClassTable, request: HeadReq
     right = counts[np.arange(len(counts)), predicted.numpy()]
     by_level = [np.bincount(levels, weights, 256).astype(np.int64) for weights in (counts.sum(1), right)]
     found = Scores.from_confusion(matrix, table.names).to_json()
-    name = PurePath(request.image).name
-    return found | {
-        "calibration_error": round(Calibration(*by_level).ece(), 4),
-        "measured_on": f"held-out strokes on {name}, of a head that was fitted without them",
-    }
+    return found | {"calibration_error": round(Calibration(*by_level).ece(), 4)}

@@ -89,17 +89,21 @@ def _network(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -> Netw
     state = {**counts, **state}
     missing = [key for key in wanted if key not in state]
     unknown = [key for key in state if key not in wanted]
-    wrong = [
-        key
-        for key, value in wanted.items()
-        if key in state
-        and (state[key].shape != value.shape or state[key].is_floating_point() != value.is_floating_point())
-    ]
-    for what, keys in (("lack", missing), ("hold unknown", unknown), ("have other shapes for", wrong)):
+    both = [(key, state[key], value) for key, value in wanted.items() if key in state]
+    shapes = [key for key, own, value in both if own.shape != value.shape]
+    types = [key for key, own, value in both if own.is_floating_point() != value.is_floating_point()]
+    faults = {
+        "lack": missing,
+        "hold unknown": unknown,
+        "have other shapes for": shapes,
+        "are of another type for": types,
+    }
+    for what, keys in faults.items():
         if keys:
             some = ", ".join(map(their_name, keys[:3])) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise CheckpointError(
-                f"{folder}: its weights {what} {some}, so they do not fit its config.json; download the folder again."
+                f"{folder}: its weights {what} {some}, so they do not fit its config.json (classes, depths, widths); "
+                "mend it, or download the folder again."
             )
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
     return model.eval()

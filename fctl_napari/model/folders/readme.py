@@ -28,7 +28,8 @@ OWN_USE = """With the package fctl-napari, on images of any size:
 
 ```
 fctl model import FOLDER --out network.safetensors
-fctl segment IMAGE --checkpoint network.safetensors
+"""
+OWN_SEGMENT = """fctl segment IMAGE --checkpoint network.safetensors --out result.ome.zarr
 ```
 """
 
@@ -80,7 +81,7 @@ def readme(card: Card, identity: str, *, transformers: bool) -> str:
         if license_name
         else "No license is stated: whoever shares it states one here.",
         "## Use",
-        (TRANSFORMERS_USE.format(tile=card.config.tile_size) if transformers else "") + OWN_USE,
+        (TRANSFORMERS_USE.format(tile=card.config.tile_size) if transformers else "") + OWN_USE + OWN_SEGMENT,
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -168,7 +168,7 @@ def read_segformer(folder: Path) -> Stated:
     config = preset(
         f"segformer_{encoder.removeprefix('mit_')}",
         classes=len(classes),
-        tile_size=_tile_size(pre.size or settings.image_size),
+        tile_size=_tile_size(*((pre_path, pre.size) if pre.size else (path, settings.image_size))),
         **_normalization(pre_path, pre),
     )
     return Stated(config, classes, f"SegFormer-{encoder.removeprefix('mit_').upper()}")
@@ -276,12 +276,14 @@ def _palette(stated: Any, count: int) -> list[tuple[int, ...]] | None:
     return colors if len(colors) == count and all(len(color) == 3 for color in colors) else None
 
 
-def _tile_size(stated: int | tuple[int, ...] | dict[str, int | None] | None) -> int:
-    """Return the multiple of what the encoder takes that is nearest to the shorter side."""
+def _tile_size(path: Path, stated: int | tuple[int, ...] | dict[str, int | None] | None) -> int:
+    """Return the multiple of what the encoder takes that is nearest to the shorter side that a document states."""
     sides = list(stated.values()) if isinstance(stated, dict) else stated if isinstance(stated, tuple) else [stated]
     side = min((side for side in sides if side), default=DEFAULT_TILE)
     step = MixTransformer.multiple_of
-    return min(max(1, round(side / step)) * step, LARGEST_TILE)
+    if not step <= side <= LARGEST_TILE:
+        raise CheckpointError(f"{path}: states tiles of {side} px; state a size of {step} to {LARGEST_TILE}.")
+    return round(side / step) * step
 
 
 def _normalization(path: Path, pre: Preprocessor) -> dict[str, Any]:

@@ -141,8 +141,6 @@ def test_input_is_normalized_as_the_folder_says(
         ([70, 70], 224, 64),
         (None, 224, 224),
         (None, None, 512),
-        (9000, None, 4096),
-        (1, None, 32),
     ],
 )
 def test_the_tile_is_the_shorter_side(
@@ -151,6 +149,13 @@ def test_the_tile_is_the_shorter_side(
     state_in("preprocessor_config.json", size=size)
     state_in("config.json", image_size=image_size)
     assert read_card(import_folder(folder, tmp_path / "new.safetensors")).config.tile_size == tile
+
+
+@pytest.mark.parametrize("size", [9000, 1])
+def test_a_tile_that_cannot_be_is_refused(folder: Path, state_in: Change, tmp_path: Path, size: int) -> None:
+    state_in("preprocessor_config.json", size=size)
+    with pytest.raises(CheckpointError, match=f"states tiles of {size} px; state a size of 32 to 4096"):
+        import_folder(folder, tmp_path / "new.safetensors")
 
 
 def test_without_a_preprocessor_it_is_imagenets(folder: Path, tmp_path: Path) -> None:
