@@ -304,7 +304,7 @@ class StrokesLive(QObject):
         if self._result is None:
             return
         cells, figures = count_of(self._result.cells, "cell"), self._result.figures
-        learned = f"{cells}, none held out"
+        learned = f"{cells}, too few held out to be measured"
         if figures:
             regions = count_of(figures["held_out_regions"], "held-out region")
             learned = f"{cells}, accuracy {figures['accuracy']:.2f} on {regions}"
