@@ -229,6 +229,20 @@ class CheckpointCombo(QComboBox):
         data = self.currentData()
         return None if data is None else str(data)
 
+    def setCurrentText(self, text: str | None) -> None:
+        """Choose a checkpoint by its shown name. A name that is not offered leaves the choice as it is.
+
+        Of a box that is searched, Qt would only change what is typed.
+
+        Parameters
+        ----------
+        text : str or None
+            The name.
+        """
+        index = self.findText(text or "")
+        if index >= 0:
+            self.setCurrentIndex(index)
+
     def require_name(self) -> str:
         """Return the chosen checkpoint.
 

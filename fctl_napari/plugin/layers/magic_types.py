@@ -28,6 +28,7 @@ from fctl_napari.api.measuring import Errors, Figures, MapLike
 from fctl_napari.api.opening import ImageLike, as_image
 from fctl_napari.api.progress import Shown
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.datasets.class_tables import class_table
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import builtin_checkpoints
 from fctl_napari.plugin.common.last_choices import recent_checkpoints
@@ -187,9 +188,9 @@ class OpenCheckpointEdit(CheckpointEdit):
 
 
 class ClassTableEdit(CheckpointEdit):
-    """A class table: that of a checkpoint."""
+    """A class table: that of a checkpoint, of a file, or one that has a name."""
 
-    tip = "The checkpoint whose classes are taken."
+    tip = "The checkpoint, the file or the data set (loveda, say) whose classes are taken."
 
     def meaning(self, choice: Any) -> ClassTable:
         """Return the classes of a choice.
@@ -197,14 +198,14 @@ class ClassTableEdit(CheckpointEdit):
         Parameters
         ----------
         choice : object
-            Name or path of a checkpoint, or a class table.
+            Name or path of a checkpoint or of a class table, see ``class_tables.class_table``, or a class table.
 
         Returns
         -------
         ClassTable
             The classes.
         """
-        return choice if isinstance(choice, ClassTable) else load_checkpoint(choice).classes
+        return choice if isinstance(choice, ClassTable) else class_table(str(choice))
 
 
 class ImageEdit(KnownOrFile):
@@ -371,7 +372,7 @@ _image, _ground_truth = get_args(ImageLike)[0], get_args(GroundTruthLike)[0]
 _register(Checkpoint, OpenCheckpointEdit)
 _register(CheckpointLike, CheckpointEdit)
 _register(ClassTable, ClassTableEdit)
-_register(Union[ClassTable, Checkpoint, Map], ClassTableEdit)  # noqa: UP007 (as magicgui compares it)
+_register(Union[ClassTable, Checkpoint, Map, str, Path], ClassTableEdit)  # noqa: UP007 (as magicgui compares it)
 _register(Image, OpenImageEdit)
 _register(_image, ImageEdit)
 _register(_image | Map, ImageEdit)

@@ -38,6 +38,11 @@ def test_typing_finds_a_checkpoint_anywhere_in_its_name(qtbot: QtBot, tmp_path: 
     line.clearFocus()
     line.editingFinished.emit()
     assert line.text() == "coast-of-my-island"
+    field.setCurrentText("aerial")
+    assert field.name == "aerial"
+    field.setCurrentText("nowhere")
+    assert field.name == "aerial"
+    field.setCurrentText("coast-of-my-island")
     field.drop(str(file))
     assert field.name is None
     assert line.text() == ""
