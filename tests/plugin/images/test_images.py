@@ -165,7 +165,7 @@ def test_layers_of_people_stay(open_list: OpenList, until: Until) -> None:
 def test_a_stroke_shows_in_the_list(open_list: OpenList, until: Until) -> None:
     viewer, images = open_list()
     paint(viewer, until)
-    until(lambda: words(images)["a.png"] == "corrected", 10)
+    until(lambda: words(images)["a.png"] == "corrected", 30)
 
 
 def test_the_done_mark_survives_reopening(open_list: OpenList, tiles: Path, until: Until) -> None:
