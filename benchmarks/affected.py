@@ -19,9 +19,9 @@ import numpy as np
 from learn import Case, aerial, earth, inside, strokes
 
 from fctl_napari.finetuning.affected_tiles import affected_cells
+from fctl_napari.finetuning.correction_sources import LabelCorrections
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.finetuning.targets import LabelCorrections
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.model_card import read_card
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest

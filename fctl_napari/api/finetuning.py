@@ -7,22 +7,20 @@ from typing import Any
 
 from fctl_napari.api import html
 from fctl_napari.api.checked import checked
-from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike, load_checkpoint
-from fctl_napari.api.locations import cache_folder, new_checkpoint
+from fctl_napari.api.checkpoints import Checkpoint, CheckpointLike
+from fctl_napari.api.learning import finish_copy, learning_inputs
+from fctl_napari.api.locations import new_checkpoint
 from fctl_napari.api.maps import Map
-from fctl_napari.api.opening import ImageLike, image_and_map
+from fctl_napari.api.opening import ImageLike
 from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.api.running import LOOK_SECONDS, shared_engine
 from fctl_napari.correcting.corrections import Corrections
-from fctl_napari.exceptions import Cancelled, CheckpointError, InputError
+from fctl_napari.exceptions import Cancelled, CheckpointError
 from fctl_napari.finetuning.candidates import check_free, keep, roll_back
 from fctl_napari.finetuning.judging.gate import WORDS, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.run import start_finetune, travelling
 from fctl_napari.finetuning.unfinished import find_cut, forget, open_waiting, remember
-from fctl_napari.imagery.array_copy import copy_at
-from fctl_napari.imagery.naming import corrections_path
-from fctl_napari.segmentation.store.result_paths import own_corrections
 
 
 class Candidate:
@@ -182,22 +180,14 @@ def finetune(
     FctlError
         The image, the corrections, the network or a setting does not do; the sentence says what to do.
     """
-    found, known = image_and_map(image)
-    network = load_checkpoint(checkpoint or ("earth" if known is None else known.network()))
-    if found.path is None:
-        raise InputError(f"{found.name}: is an array; write it to a file, and learn from the corrections of that.")
-    usual = own_corrections(corrections_path(found.path, cache_folder), found.pyramid)
-    given = corrections.path if isinstance(corrections, Corrections) else corrections
-    if given is None and not usual.exists():
-        raise InputError(
-            f"{usual}: there are no corrections yet; paint some first, in the tab Correct or with fctl.corrections."
-        )
-    free = new_checkpoint(found.path, network.path) if out is None else Path(out).absolute()
+    inputs = learning_inputs(image, checkpoint, corrections)
+    found, network = inputs.image, inputs.network
+    free = new_checkpoint(inputs.path, network.path) if out is None else Path(out).absolute()
     request = travelling(
         finetune_request(
-            image=found.path,
+            image=inputs.path,
             checkpoint=str(network.path),
-            corrections=str(usual if given is None else given),
+            corrections=inputs.corrections,
             out=str(check_free(free)),
             truth=None if ground_truth is None else str(ground_truth),
             value_range=found.value_range,
@@ -207,10 +197,7 @@ def finetune(
     )
     if out is None:
         request = _stopped(request) or request
-    copied = copy_at(request.image)
-    if copied is not None:
-        with progress_bar(f"Copying {found.name}", progress) as report:
-            copied.finish(report)
+    finish_copy(request.image, found.name, progress)
     remember(request)
     run = start_finetune(shared_engine(), request)
     try:

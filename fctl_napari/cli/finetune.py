@@ -169,7 +169,7 @@ def affected(
         raise ConfigError("--inherit and --corrections go together: the corrections decide what is computed anew.")
     from fctl_napari.cli.output import counting
     from fctl_napari.finetuning.affected_tiles import affected_cells
-    from fctl_napari.finetuning.targets import open_corrections
+    from fctl_napari.finetuning.correction_sources import open_corrections
     from fctl_napari.model.model_card import read_card
     from fctl_napari.segmentation.store.store import Segmentation
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.correcting.correction_reader import OWN_CLASSES, CorrectionReader
 from fctl_napari.correcting.correction_store import (
-    CorrectionStore,
     check,
     half_made,
     make,
@@ -22,27 +20,21 @@ from fctl_napari.correcting.correction_store import (
     refresh_image,
 )
 from fctl_napari.correcting.recoding import recode
-from fctl_napari.correcting.regions import CorrectedBox, CorrectedRegion
 from fctl_napari.correcting.strokes import Piece, Planes, Stroke, check_block, check_mask, check_text
-from fctl_napari.correcting.write_ahead_log import WriteAheadLog
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import sync
-from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.classes import ClassTable, value_names
+from fctl_napari.model.classes import ClassTable
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import StoreLock, lock_store, remove_store
 from fctl_napari.segmentation.store.store_swap import clear_swap, finish_swap
-from fctl_napari.windows import IntWindow, whole_numbers
 
 MOST_AUTHORS = 255
-OWN_CLASSES = "own_classes"
-"""Key of the metadata that says that the user made the classes."""
 
 
-class Corrections:
+class Corrections(CorrectionReader):
     """Labels painted over an image: 0 = nothing, k + 1 = class k, 255 = not sure.
 
     On disk it is an OME-Zarr label pyramid, with ``authors`` (uint8 [y, x], the chunks of level 0: 0 = nobody, k + 1 =
@@ -78,19 +70,7 @@ class Corrections:
     """
 
     def __init__(self, path: Path, lock: StoreLock | None) -> None:
-        self.path = path
-        self._lock = lock
-        self._guard = threading.RLock()
-        self._load()
-
-    def _load(self) -> None:
-        """Read metadata, journal and counts."""
-        self._store = CorrectionStore(self.path, writable=self.writable)
-        self.labels = self._store.labels
-        self.facts: dict[str, Any] = self.labels.attributes[ATTRIBUTE]
-        self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
-        self._authors: list[str] = list(self.facts["authors"])
-        self._log = WriteAheadLog(self._store, writable=self.writable)
+        super().__init__(path, lock)
 
     @classmethod
     def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
@@ -250,39 +230,6 @@ class Corrections:
         """Close the corrections."""
         self.close()
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width), px."""
-        return self.labels.shape
-
-    @property
-    def image_path(self) -> str | None:
-        """File of the image, as it was given."""
-        path = self.facts["image"]["path"]
-        return None if path is None else str(path)
-
-    @property
-    def georeference(self) -> Georeference | None:
-        """Georeference of the image."""
-        found = self.facts["georeference"]
-        return None if found is None else Georeference.from_json(found)
-
-    @property
-    def authors(self) -> tuple[str, ...]:
-        """Names of all who ever painted here."""
-        return tuple(self._authors)
-
-    @property
-    def blank(self) -> bool:
-        """True if nothing was ever painted."""
-        with self._guard:
-            return not self._log.history.number and not self._log.totals()
-
-    @property
-    def own_classes(self) -> bool:
-        """True if the user made the classes, so that those of a checkpoint or a map take no part unless asked for."""
-        return bool(self.facts.get(OWN_CLASSES, False))
-
     def add_classes(self, table: ClassTable, only: Collection[str] | None = None) -> None:
         """Add the classes of a table that are missing. What is painted keeps its class, and can be undone.
 
@@ -373,79 +320,6 @@ class Corrections:
             )
             self._load()
         return former
-
-    def unknown_to(self, table: ClassTable) -> tuple[str, ...]:
-        """List the painted classes that a table lacks, by name.
-
-        Parameters
-        ----------
-        table : ClassTable
-            Table to compare with.
-
-        Returns
-        -------
-        tuple of str
-            Names of the classes.
-        """
-        areas = self.area_by_class()
-        return tuple(name for name in self.class_table.names if areas[name] and name not in table.names)
-
-    @property
-    def writable(self) -> bool:
-        """True if it is open for writing."""
-        return self._lock is not None
-
-    def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
-        """Read a window.
-
-        Parameters
-        ----------
-        window : IntWindow
-            (y0, x0, y1, x1), px of ``level``, half open. It may reach outside.
-        level : int, optional
-            Index of the level.
-
-        Returns
-        -------
-        ndarray of uint8 [y1 - y0, x1 - x0]
-            0 = nothing (also outside), k + 1 = class k, 255 = not sure.
-
-        Raises
-        ------
-        InputError
-            The window is none, or there is no such level.
-        """
-        window = whole_numbers(window)
-        if window.y1 < window.y0 or window.x1 < window.x0:
-            raise InputError(f"window {tuple(window)} ends before it begins; give (y0, x0, y1, x1).")
-        if level not in range(len(self.labels.levels)):
-            raise InputError(f"{self.path}: has no level {level}; give 0 to {len(self.labels.levels) - 1}.")
-        with self._guard:
-            return self.labels.read(window, level)
-
-    def read_authors(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read the authors of a window inside the image.
-
-        Parameters
-        ----------
-        window : IntWindow
-            (y0, x0, y1, x1), px, half open.
-
-        Returns
-        -------
-        ndarray of uint8 [y1 - y0, x1 - x0]
-            0 = nobody, k + 1 = ``authors[k]``.
-
-        Raises
-        ------
-        InputError
-            The window is none, or reaches outside.
-        """
-        window = whole_numbers(window)
-        if window.empty or window.clip(self.shape) != window:
-            raise InputError(f"window {tuple(window)} is not inside the image; give (y0, x0, y1, x1) in it.")
-        with self._guard:
-            return self._store.authors(window)
 
     def write(
         self,
@@ -586,76 +460,6 @@ class Corrections:
         """
         with self._guard:
             return self._next("redo", author) is not None
-
-    def area_by_class(self) -> dict[str, int]:
-        """Return the painted area of each class. No pixels are read for it.
-
-        Returns
-        -------
-        dict of str to int
-            Number of px by class name, ``"not sure"`` last.
-        """
-        with self._guard:
-            totals = self._log.totals()
-        return {name: totals.get(value, 0) for value, name in value_names(self.class_table).items()}
-
-    def uncomputed_in(self, region: IntWindow) -> tuple[int, int]:
-        """Count the cells that are not computed: corrections have none. See ``Segmentation.uncomputed_in``.
-
-        Parameters
-        ----------
-        region : IntWindow
-            Region, px.
-
-        Returns
-        -------
-        tuple of 2 int
-            Zeros.
-        """
-        return 0, 0
-
-    def regions(self) -> list[CorrectedRegion]:
-        """List the 4-connected painted regions from the top. Only painted chunks are read, each once.
-
-        Returns
-        -------
-        list of CorrectedRegion
-            Regions, with their counts by class and author.
-        """
-        with self._guard:
-            return [CorrectedRegion.of(blob, self._authors) for blob in self._log.blobs()]
-
-    def boxes(self) -> list[CorrectedBox]:
-        """Return bounding boxes of :meth:`regions`, with the names of their classes.
-
-        Returns
-        -------
-        list of CorrectedBox
-            (y0, x0, y1, x1), px.
-        """
-        names = self.class_table.names
-        return [CorrectedBox(region.window, (names[k] for k in region.by_class)) for region in self.regions()]
-
-    def corrected_windows(self) -> Iterator[IntWindow]:
-        """Iterate over the chunks that hold something, row by row. No pixels are read for it.
-
-        Returns
-        -------
-        iterator of IntWindow
-            (y0, x0, y1, x1), px, of each chunk.
-        """
-        with self._guard:
-            return self._log.windows()
-
-    def content_hash(self) -> str:
-        """Compute the SHA-256 of all that is painted, hex. Authors and history do not count."""
-        with self._guard:
-            areas = self.area_by_class()
-            names = [(value, name) for value, name in value_names(self.class_table).items() if areas[name]]
-            digest = hashlib.sha256(repr((self.shape, names)).encode())
-            for window in self.corrected_windows():
-                digest.update(repr(window).encode() + self.labels.read(window).tobytes())
-        return digest.hexdigest()
 
     # The methods below are called with the guard held, or take it themselves.
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.exceptions import InputError
-from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, meet
+from fctl_napari.finetuning.correction_sources import NOTHING, CorrectionSource
+from fctl_napari.finetuning.targets import meet
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation

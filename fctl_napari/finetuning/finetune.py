@@ -14,17 +14,18 @@ from torch import Tensor
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError
 from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
+from fctl_napari.finetuning.correction_sources import CorrectionSource, open_corrections
 from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.judging.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.judging.selection import Selection
+from fctl_napari.finetuning.light_network import full_network
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
 from fctl_napari.finetuning.report import card_of_child, domain_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
-from fctl_napari.finetuning.targets import CorrectionSource, open_corrections
 from fctl_napari.finetuning.tile_loss import TileLoss
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Corrected, Tile, choose_tiles, data_hash, draw_tiles
@@ -33,7 +34,6 @@ from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.model.light_network import full_network
 from fctl_napari.model.model_card import checkpoint_hash, require_classes, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image

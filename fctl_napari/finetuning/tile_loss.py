@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fctl_napari.finetuning.correction_sources import NOTHING
 from fctl_napari.finetuning.feature_cache import Arrays
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.side_by_side import SideBySide
-from fctl_napari.finetuning.targets import NOTHING
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets
 from fctl_napari.model.classes import NOT_SURE

@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.correcting.regions import CorrectedBox
 from fctl_napari.exceptions import InputError
+from fctl_napari.finetuning.correction_sources import NOTHING, CorrectionSource, check_size, with_classes
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.finetuning.targets import (
-    NOTHING,
-    CorrectionSource,
-    Split,
-    meet,
-    only,
-    split_together,
-    target_of,
-    with_classes,
-)
+from fctl_napari.finetuning.targets import Split, meet, only, split_together, target_of
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.model.model_card import Card
@@ -221,12 +213,7 @@ def choose_tiles(request: FinetuneRequest, corrected: Sequence[Corrected], card:
         Corrections are of another size, empty, or hold a value that is no class.
     """
     for one in corrected:
-        if one.corrections.shape != one.image.shape:
-            (h, w), (height, width) = one.corrections.shape, one.image.shape
-            raise InputError(
-                f"{one.path}: is {h} x {w} px where its image is {height} x {width}; corrections belong to an image of "
-                "their own size."
-            )
+        check_size(one.corrections, one.image, one.path)
     tile_size = card.config.tile_size
     grids = [TileGrid(one.image.shape, tile_size, default_overlap(tile_size)) for one in corrected]
     boxes, strange = _of_classes([one.corrections for one in corrected], card)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from fctl_napari.cli.corrected_images import find_pairs
 from fctl_napari.correcting.corrections import Corrections
+from fctl_napari.finetuning.correction_sources import open_corrections
 from fctl_napari.finetuning.request import finetune_request
-from fctl_napari.finetuning.targets import open_corrections
 from fctl_napari.finetuning.tile_sampling import Corrected, choose_tiles
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image

@@ -9,7 +9,8 @@ from helpers_progress import stop_after
 
 from fctl_napari.exceptions import Cancelled, InputError
 from fctl_napari.finetuning.affected_tiles import LOW, SHARE, affected_cells
-from fctl_napari.finetuning.targets import LabelCorrections, meet
+from fctl_napari.finetuning.correction_sources import LabelCorrections
+from fctl_napari.finetuning.targets import meet
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.segmentation.store.store import Segmentation
 

@@ -16,12 +16,13 @@ from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.domain import out_of_domain, trained_on
 from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
+from fctl_napari.finetuning.correction_sources import open_corrections
 from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.judging.evidence import ClassProbability
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
 from fctl_napari.finetuning.schedule import schedule
-from fctl_napari.finetuning.targets import only, open_corrections
+from fctl_napari.finetuning.targets import only
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES
 from fctl_napari.imagery.open import open_image

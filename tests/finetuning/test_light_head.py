@@ -16,6 +16,7 @@ from fctl_napari.finetuning.light_head.fit import LabelledCells, calibrate, fit_
 from fctl_napari.finetuning.light_head.head import fit_light_head
 from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
+from fctl_napari.finetuning.light_network import full_network
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.build import make_network
@@ -23,7 +24,6 @@ from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.config import make_config
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder
-from fctl_napari.model.light_network import full_network
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference import light_predictor
 from fctl_napari.segmentation.inference.light_predictor import LightPredictor, take_offered

@@ -8,16 +8,8 @@ from skimage.measure import label, regionprops
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.regions import CorrectedBox
-from fctl_napari.finetuning.targets import (
-    APART,
-    LabelCorrections,
-    join_near,
-    meet,
-    only,
-    open_corrections,
-    split,
-    target_of,
-)
+from fctl_napari.finetuning.correction_sources import LabelCorrections, open_corrections
+from fctl_napari.finetuning.targets import APART, join_near, meet, only, split, target_of
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import ClassInfo, ClassTable

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.finetuning.targets import NOTHING
+from fctl_napari.finetuning.correction_sources import NOTHING
 
 BLOCK = 32
 """Side of the blocks that are taken for independent of each other, px."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.finetuning.light_head.request import HeadRequest
+from fctl_napari.finetuning.light_network import light_network
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
@@ -19,7 +20,6 @@ from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored
 from fctl_napari.model.domain import Domain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.light_decoder import LightDecoder
-from fctl_napari.model.light_network import light_network
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.inference.light_predictor import LightPredictor
 from fctl_napari.training.data import Scene

@@ -15,26 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari import __version__
-from fctl_napari.correcting.correction_store import KIND
-from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.exceptions import InputError, OutputError
+from fctl_napari.finetuning.correction_sources import CorrectionSource, check_size, open_with_classes
 from fctl_napari.finetuning.light_head.fit import FittedHead, LabelledCells, calibrate, fit_head
 from fctl_napari.finetuning.light_head.frozen_base import keep_base, open_of, take_base
 from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
-from fctl_napari.finetuning.targets import (
-    APART,
-    CorrectionSource,
-    LabelCorrections,
-    Split,
-    only,
-    split,
-    target_of,
-)
+from fctl_napari.finetuning.targets import APART, Split, only, split, target_of
 from fctl_napari.finetuning.tile_sampling import Tile, data_hash
-from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import check_path, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import NOT_SURE, ClassTable
@@ -48,12 +38,14 @@ from fctl_napari.model.model_card import (
 )
 from fctl_napari.segmentation.inference.light_predictor import KeptTile
 from fctl_napari.segmentation.store.identity import image_facts
-from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
 from fctl_napari.words import count_of
 
 CONTEXT_SCALE = 0.3
 """Scale of the contexts' features beside the tile's. They vary little within a stroke, so that few strokes show few."""
+
+MOST_CELLS = 8000
+"""Number of cells that are learned from at most, evenly divided among the classes."""
 
 FEWEST_CELLS = 64
 """Number of cells that are drawn of a tile at least, if it has them. Of few tiles more are."""
@@ -191,7 +183,7 @@ class HeadFitter:
         if int(measurable.sum()) > 1:
             first = self._fit(learned)
             yield []
-            measured = held_out.drawn(request.most_cells, self._generator)
+            measured = held_out.drawn(MOST_CELLS, self._generator)
             temperature = calibrate(first, measured)
             figures = self._figures(first, measured)
             head = self._fit(everything, first)
@@ -224,7 +216,7 @@ class HeadFitter:
         self.split = split(boxes, self.request.held_out, self.request.seed)
         tiles = sorted({cell for box in boxes for cell in self._grid.cells_in(box)})
         windows = [self._grid.window(cell) for cell in tiles]
-        most = max(FEWEST_CELLS, 4 * self.request.most_cells // max(1, len(tiles)))
+        most = max(FEWEST_CELLS, 4 * MOST_CELLS // max(1, len(tiles)))
         learned, held_out = [self.learned], [self.held_out]
         features = self.predictor.features(self.image, windows)
         for number, (cell, kept) in enumerate(zip(tiles, features, strict=True)):
@@ -240,7 +232,7 @@ class HeadFitter:
         """Fit a head in a thread that computes alone: several would wait for each other after each small step."""
         widths = self.decoder.widths.items()
         scale = torch.cat([torch.full((w,), CONTEXT_SCALE if n in self.decoder.contexts else 1.0) for n, w in widths])
-        cells = cells.drawn(self.request.most_cells, self._generator)
+        cells = cells.drawn(MOST_CELLS, self._generator)
         arguments = cells, scale, self.request.decoder == "mlp", self._generator, like
         with ThreadPoolExecutor(1, "fctl-head", torch.set_num_threads, (1,)) as alone:
             return alone.submit(fit_head, *arguments).result()
@@ -361,24 +353,12 @@ def _is_head(path: Path) -> bool:
 
 
 def _open_strokes(request: HeadRequest, image: Pyramid, parent: Card) -> tuple[CorrectionSource, ClassTable]:
-    """Open what was painted, in its own classes."""
-    path = Path(request.corrections)
-    labels = LabelPyramid.open(path)
-    if labels.attributes.get(ATTRIBUTE, {}).get("kind") == KIND:
-        corrections = Corrections.open(path, image=image)
-        source: CorrectionSource = corrections
-        classes = [info.model_dump() for info in corrections.class_table.scored]
-    else:
-        classes = labels.classes or [info.model_dump() for info in parent.classes.scored]
-        source = LabelCorrections(labels, [one["name"] for one in classes])
+    """Open what was painted, in its own classes. A label image without names has those of the parent."""
+    source, classes = open_with_classes(request.corrections, image)
+    check_size(source, image, request.corrections)
+    classes = classes or [info.model_dump() for info in parent.classes.scored]
     if len(classes) < 2:
-        raise InputError(f"{path}: has one class; give it a second one.")
-    if source.shape != image.shape:
-        (h, w), (height, width) = source.shape, image.shape
-        raise InputError(
-            f"{path}: is {h} x {w} px where its image is {height} x {width}; corrections belong to an image of "
-            "their own size."
-        )
+        raise InputError(f"{request.corrections}: has one class; give it a second one.")
     return source, ClassTable.model_validate({"classes": [{k: one[k] for k in ("name", "color")} for one in classes]})
 
 

@@ -36,8 +36,6 @@ class HeadRequest(BaseModel):
     held_out : float
         Share of the painted regions on which the head is measured and calibrated, 0..1. The head that is written has
         learned from them too.
-    most_cells : int
-        Largest number of cells that are learned from, evenly divided among the classes.
     device : str
         Device, as for segmenting.
     precision : {"auto", "fp32", "bf16"}
@@ -61,7 +59,6 @@ class HeadRequest(BaseModel):
     contexts: bool = True
     seed: int = Field(default=0, ge=0)
     held_out: float = Field(default=0.2, ge=0, lt=1)
-    most_cells: int = Field(default=8000, ge=100)
     device: str = DEVICE.default
     precision: Precision = PRECISION.default
     exact_contexts: bool = False

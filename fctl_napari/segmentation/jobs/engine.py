@@ -43,6 +43,7 @@ from fctl_napari.segmentation.jobs.refining import check_refined
 from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_request
 from fctl_napari.segmentation.jobs.stateful_job import Make, StagedEvent, StagedRun
 from fctl_napari.segmentation.jobs.worker import Job, guarded
+from fctl_napari.segmentation.store import inheritance
 from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE
@@ -297,7 +298,7 @@ class Run:
             None if request.refine is None else str(Path(request.refine).absolute()),
         )
         if parent is not None:
-            store.inherit(parent, self._stop.is_set)
+            inheritance.inherit(store, parent, self._stop.is_set)
         wanted = np.zeros((grid.rows, grid.cols), bool)
         wanted[cells_slices(grid, region)] = True
         if request.cells is not None:

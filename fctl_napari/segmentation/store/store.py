@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from fctl_napari.exceptions import InputError
 from fctl_napari.files import output_error
-from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import Card
-from fctl_napari.segmentation.store.copying import copy_levels, stored_alike
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.map_names import MAPS, map_names
 from fctl_napari.segmentation.tiling.grid import Cell, Grid, TileGrid, merge_windows
@@ -40,7 +38,8 @@ class Segmentation:
 
     On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels; 0 =
     not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 [rows, cols]) beside its
-    levels. A segmentation that takes over a parent's predictions (``inherit``) also has ``inherited``, like ``done``.
+    levels. A segmentation that takes over a parent's predictions (see ``inheritance``) also has ``inherited``, like
+    ``done``.
 
     Parameters
     ----------
@@ -268,6 +267,10 @@ class Segmentation:
         """Read which cells are done, bool [rows, cols]."""
         return np.asarray(self._done_array[:]).astype(bool)
 
+    def clear_done(self) -> None:
+        """Mark all cells as not done. The caller is writing, see ``ngff_writing.writing``."""
+        self._done_array[:] = 0
+
     def inherited(self) -> NDArray[np.bool_]:
         """Read which of the cells that are not done hold a parent's predictions, bool [rows, cols]."""
         array = self.labels.group.get(INHERITED)
@@ -330,81 +333,6 @@ class Segmentation:
         """Name of the checkpoint whose predictions ``inherit`` took over, or None if there are none."""
         parent = self.facts.get("parent")
         return None if parent is None else str(parent["name"])
-
-    def inherit(self, parent: Segmentation, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Take over the predictions of another segmentation where this one is not done.
-
-        They stay until a run computes those cells. Predictions that the other one has inherited itself are passed on.
-        The caller checks whether the two go together.
-
-        Parameters
-        ----------
-        parent : Segmentation
-            Segmentation of the same image, grid and classes.
-        cancelled : callable, optional
-            Called before each row of cells, or before each file where whole levels are copied; True stops. The next
-            call resumes from there.
-
-        Raises
-        ------
-        OutputError
-            The disk is full or the folder is not writable.
-        """
-        name, identity = parent.facts["checkpoint"]["name"], parent.checkpoint_hash
-        self.facts["parent"] = {"name": name, "hash": identity}
-        self.labels.set_attributes({ATTRIBUTE: self.facts})
-        shape = self.grid.rows, self.grid.cols
-        with ngff_writing.writing(self.path):
-            bitmap = self.labels.group.require_array(
-                INHERITED, shape=shape, chunks=(512, 512), dtype="u1", fill_value=0
-            )
-        wanted = (parent.done() | parent.inherited()) & ~self.done() & ~self.inherited()
-        pairs = [(self.labels, parent.labels), (self.confidence, parent.confidence)]
-        pairs += [(self.maps[name], parent.maps[name]) for name in self.maps if name in parent.maps]
-        if wanted.all() and all(stored_alike(own, other) for own, other in pairs):
-            if all(copy_levels(own, other, cancelled) for own, other in pairs):
-                with ngff_writing.writing(self.path):
-                    bitmap[:] = wanted
-            return
-        for row in map(int, np.flatnonzero(wanted.any(axis=1))):
-            if cancelled():
-                return
-            cells = [(row, int(col)) for col in np.flatnonzero(wanted[row])]
-            for window in merge_windows([self.grid.core(cell) for cell in cells]):
-                for own, other in pairs:
-                    own.write(*window[:2], other.read(window))
-                    own.update_levels(window)
-            with ngff_writing.writing(self.path):
-                bitmap[row] = np.asarray(bitmap[row]) | wanted[row]
-
-    def renew(self, card: Card, checkpoint_hash: str) -> None:
-        """Begin anew with another checkpoint of the same settings and classes.
-
-        What was predicted before stays, marked as inherited, until a run computes those cells.
-
-        Parameters
-        ----------
-        card : Card
-            Model card of the checkpoint.
-        checkpoint_hash : str
-            SHA-256 of the checkpoint.
-
-        Raises
-        ------
-        OutputError
-            The disk is full or the folder is not writable.
-        """
-        before, shape = self.facts["checkpoint"], (self.grid.rows, self.grid.cols)
-        self.facts["parent"] = {"name": before["name"], "hash": before["hash"]}
-        self.labels.set_attributes({ATTRIBUTE: self.facts})
-        with ngff_writing.writing(self.path):
-            bitmap = self.labels.group.require_array(
-                INHERITED, shape=shape, chunks=(512, 512), dtype="u1", fill_value=0
-            )
-            bitmap[:] = self.done() | self.inherited()
-            self._done_array[:] = 0
-        self.facts["checkpoint"] = {"name": card.name, "hash": checkpoint_hash}  # last: no cell is said to be its own
-        self.labels.set_attributes({ATTRIBUTE: self.facts})
 
     def missing(self, region: IntWindow | None = None) -> list[Cell]:
         """List the cells that are not done, row by row.

@@ -17,6 +17,7 @@ from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.store import inheritance
 from fctl_napari.segmentation.store.identity import difference, refreshed, same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.tiling.grid import Grid
@@ -127,7 +128,7 @@ def open_or_create(
         ]
         store = Segmentation.open(path, mode="r+")
         if renew and differs == ["checkpoint"] and store.class_table == card.classes:
-            store.renew(card, checkpoint_hash)
+            inheritance.renew(store, card, checkpoint_hash)
             return OpenedStore(store, made=False)
         if renew and differs:
             return open_or_create(

@@ -10,7 +10,8 @@ import pytest
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card
-from fctl_napari.segmentation.store import store as stores
+from fctl_napari.segmentation.store import inheritance
+from fctl_napari.segmentation.store.inheritance import inherit
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import TileGrid
 
@@ -49,10 +50,10 @@ def test_files_are_the_same_as_px_and_later_writes_leave_the_parent_alone(
     parent: Segmentation, tmp_path: Path, tiny_config: FCtLConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child, plain = make(tmp_path / "child", tiny_config), make(tmp_path / "plain", tiny_config)
-    child.inherit(parent)
+    inherit(child, parent)
     with monkeypatch.context() as patched:
-        patched.setattr(stores, "stored_alike", lambda own, other: False)
-        plain.inherit(parent)
+        patched.setattr(inheritance, "stored_alike", lambda own, other: False)
+        inherit(plain, parent)
     before = arrays(parent)
     for found, expected, its in zip(arrays(child), arrays(plain), before, strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -70,9 +71,9 @@ def test_a_cancelled_copy_marks_nothing_and_is_made_again(
     parent: Segmentation, tmp_path: Path, tiny_config: FCtLConfig
 ) -> None:
     child, answers = make(tmp_path / "child", tiny_config), iter([False, True])
-    child.inherit(parent, lambda: next(answers))
+    inherit(child, parent, lambda: next(answers))
     assert not child.inherited().any()
-    child.inherit(parent)
+    inherit(child, parent)
     assert child.inherited().all()
     for found, expected in zip(arrays(child), arrays(parent), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -85,6 +86,6 @@ def test_other_compression_is_read_and_written(parent: Segmentation, tmp_path: P
     again = group.create_array("0", shape=SHAPE, chunks=level.chunks, dtype="u1", compressors=None, overwrite=True)
     again[:] = values
     child = make(tmp_path / "child", tiny_config)
-    child.inherit(Segmentation.open(parent.path))
+    inherit(child, Segmentation.open(parent.path))
     np.testing.assert_array_equal(np.asarray(child.labels.levels[0][:]), values)
     assert child.labels.levels[0].compressors != again.compressors
