@@ -156,8 +156,8 @@ def test_images_and_corrections_that_do_not_pair_are_one_sentence(
     image, corrections = locations
     out = ("--out", tmp_path / "new.safetensors")
     for call, says in (
-        ((corrections,), "are corrections that follow no image; name their image before them"),
-        ((image, corrections, corrections), "are corrections that follow no image"),
+        ((corrections,), "is a label image that follows no image; name the image before its corrections"),
+        ((image, corrections, corrections), "is a label image that follows no image"),
         ((more / "3.png",), f"{more / '3.png'}: has no corrections beside it"),
         ((image, more / "3.png", image), f"{more / '3.png'}: has no corrections beside it"),
         ((str(more / "3*"),), "none of its images has corrections beside it"),
