@@ -11,6 +11,9 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.onnx_settings import DEFAULT_OVERLAP, LARGEST_TILE, SMALLEST_TILE
 from fctl_napari.segmentation.tiling.grid import default_overlap
 
+NEAR_SIZE = 1.02
+"""Factor between px that are taken for equal: on the ground they differ by less from what a map projection says."""
+
 
 class TileOnImage(NamedTuple):
     """Tiles of a regular grid.
@@ -55,8 +58,9 @@ def tile_on_image(config: FCtLConfig, image: Pyramid) -> TileOnImage:
         return TileOnImage(config.tile_size, default_overlap(config.tile_size))
     size = config.tile_size
     own = None if stated.pixel_size is None else ground_size(image)
-    if own is not None and stated.pixel_size is not None:
-        size = round(config.tile_size * stated.pixel_size / own)
+    factor = 1.0 if own is None or stated.pixel_size is None else stated.pixel_size / own
+    if own is not None and stated.pixel_size is not None and not 1 / NEAR_SIZE < factor < NEAR_SIZE:
+        size = round(config.tile_size * factor)
         if not SMALLEST_TILE <= size <= LARGEST_TILE:
             coarse = size < SMALLEST_TILE
             raise ConfigError(
