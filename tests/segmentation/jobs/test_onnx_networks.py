@@ -24,10 +24,12 @@ from fctl_napari.finetuning.finetune import Finetuner
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.trainable_parts import sizes_of_parts
 from fctl_napari.model.build import make_network
+from fctl_napari.model.model_card import read_card
 from fctl_napari.model.onnx_files.read import import_onnx
 from fctl_napari.model.presets import preset
 from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.training.config import load_train_config
 from fctl_napari.training.weight_init import start_from
 
 pytestmark = pytest.mark.slow
@@ -223,3 +225,7 @@ def test_refused_where_its_weights_are_needed(tmp_path: Path, png: Path, fctl: F
         sizes_of_parts(checkpoint)
     with pytest.raises(ConfigError, match="onnx holds the settings of the architecture onnx"):
         preset("unet", tile_size=64, classes=3, architecture="onnx")
+    of_the_file = read_card(checkpoint).config.model_dump(include={"architecture", "onnx"})
+    recipe = load_train_config("aerial").model_copy(update={"preset": "unet", "network": of_the_file})
+    with pytest.raises(ConfigError, match=r"network\.onnx: a network of an ONNX file is run as it is"):
+        recipe.network_config(3)
