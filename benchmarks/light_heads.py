@@ -46,8 +46,14 @@ from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.inference.light_predictor import LightPredictor
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
-SCENES = {"river": ("aerial", "26607"), "dunes": ("aerial", "scene5"), "aerial": ("earth", "scene5")}
-"""Checkpoint and scene of each set."""
+SCENES = {
+    "river 26607": "aerial",
+    "river 26626": "aerial",
+    "river 31234": "aerial",
+    "dunes scene5": "aerial",
+    "aerial scene5": "earth",
+}
+"""Set and stem of each scene, and the checkpoint, which was not trained on it."""
 
 WAYS = ("linear", "linear tile", "mlp", "boosting", "forest")
 PIXELS = 100_000
@@ -143,11 +149,10 @@ def classifiers() -> dict[str, Callable[[], Any]]:
     }
 
 
-def run(name: str, options: argparse.Namespace, folder: Path) -> None:
+def run(scene: str, options: argparse.Namespace, folder: Path) -> None:
     """Measure the rows of a scene that are not in the table."""
-    checkpoint, stem = SCENES[name]
+    checkpoint, (name, stem) = SCENES[scene], scene.split()
     done = {tuple(row[key] for key in ("scene", "way", "strokes", "seed")) for row in read_rows(options.csv)}
-    scene = f"{name} {stem}"
     prepared = prepare(name, options.data, folder)
     path = next(one for one in (prepared / "images").iterdir() if one.stem == stem)
     from PIL import Image

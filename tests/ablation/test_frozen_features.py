@@ -112,12 +112,10 @@ def test_a_network_on_kept_features_gives_what_it_gives_on_pixels(
             contexts = {name: pixels[name].contexts[name] for name in names[1:]}
             windows = {name: pixels[name].windows[name] for name in names}
             with torch.no_grad(), numerics(CPU, precision):
-                if precision == "bf16":  # as features are computed
-                    model.to(memory_format=torch.channels_last)
-                    contexts = {n: c.contiguous(memory_format=torch.channels_last) for n, c in contexts.items()}
-                tile = pixels["tile"].tile
-                layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
-                plain = model(tile.contiguous(memory_format=layout), contexts, windows)
+                layout = torch.channels_last  # as features are computed
+                model.to(memory_format=layout)
+                contexts = {n: c.contiguous(memory_format=layout) for n, c in contexts.items()}
+                plain = model(pixels["tile"].tile.contiguous(memory_format=layout), contexts, windows)
                 found = kept.batch([index]).logits(model)
             torch.testing.assert_close(found, plain, rtol=0, atol=0)
             assert torch.equal(kept.batch([index]).ground_truth, pixels["tile"].ground_truth)
