@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,29 @@ def test_labels_without_colors_get_map_like_ones(tmp_path: Path) -> None:
     first, second = label_classes(labels.group)
     assert tuple(first["color"]) == NAMED["ocean"]
     assert least([tuple(first["color"]), tuple(second["color"])]) >= APART
+
+
+@pytest.mark.parametrize(
+    ("properties", "colors", "found"),
+    [
+        ([{"label-value": 1, "name": 7}, {"label-value": 2, "name": "mud"}], [], None),
+        ([{"label-value": 1, "name": "mud"}, {"label-value": 2, "name": "mud"}], [], None),
+        ([{"label-value": [1], "name": "sea"}, "mud"], [], None),
+        ("sea", [], None),
+        ([{"label-value": 1, "name": "sea"}], [{"label-value": 1, "rgba": [0, 0, 999]}], ["sea"]),
+        ([{"label-value": 1, "name": "sea"}], [{"label-value": 1, "rgba": "blue"}, 5], ["sea"]),
+    ],
+)
+def test_labels_with_names_that_are_none_have_no_classes(
+    tmp_path: Path, properties: Any, colors: Any, found: list[str] | None
+) -> None:
+    labels = LabelPyramid.create(tmp_path / "l", (8, 8), classes=[{"name": "sea", "color": (1, 1, 1)}])
+    attributes = dict(labels.group.attrs)
+    attributes["ome"]["image-label"] |= {"properties": properties, "colors": colors}
+    labels.group.attrs.update(attributes)
+    read = label_classes(labels.group)
+    assert [one["name"] for one in read] == (found or [])
+    assert all(max(one["color"]) <= 255 for one in read)
 
 
 def test_tables_of_known_names_load_no_color_library() -> None:

@@ -221,16 +221,30 @@ def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict of str to object
-        ``{"name": str, "color": [r, g, b]}`` of each class, map-like where no color is stated. Empty unless every value
-        from 1 on has a name.
+        ``{"name": str, "color": [r, g, b]}`` of each class, map-like where none or no valid color is stated. Empty
+        unless every value from 1 on has a name of its own.
     """
-    described = ome_attributes(group).get("image-label") or {}
-    names = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
-    colors = {c.get("label-value"): c.get("rgba") for c in described.get("colors") or ()}
+    described = ome_attributes(group).get("image-label")
+    names, colors = _by_value(described, "properties", "name"), _by_value(described, "colors", "rgba")
     names.pop(0, None)
-    if not names or None in names.values() or set(names) != set(range(1, len(names) + 1)):
-        return []
     values = range(1, len(names) + 1)
-    stated = all(colors.get(value) for value in values)
-    given = {} if stated else dict(zip(values, new_colors([str(names[v]) for v in values]), strict=True))
-    return [{"name": names[v], "color": list(colors.get(v) or given[v])[:3]} for v in values]
+    if not names or set(names) != set(values) or not _are_names(list(names.values())):
+        return []
+    known = {value: colors[value] for value in values if _is_color(colors.get(value))}
+    given = {} if len(known) == len(names) else dict(zip(values, new_colors([names[v] for v in values]), strict=True))
+    return [{"name": names[v], "color": list(known.get(v) or given[v])[:3]} for v in values]
+
+
+def _by_value(described: Any, part: str, key: str) -> dict[int, Any]:
+    """Read a field of the entries of ``image-label`` by the label value that each is of."""
+    entries = described.get(part) if isinstance(described, dict) else None
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return {entry["label-value"]: entry.get(key) for entry in found if isinstance(entry.get("label-value"), int)}
+
+
+def _are_names(values: list[Any]) -> bool:
+    return all(isinstance(value, str) and value.strip() for value in values) and len(set(values)) == len(values)
+
+
+def _is_color(value: Any) -> bool:
+    return isinstance(value, list) and len(value) >= 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value[:3])
