@@ -29,6 +29,7 @@ CASES: list[dict[str, Any]] = [
     {"lcf": False, "ale_tokenise_target": False},
     {"contexts": (Context(name="local", scale=2.0), Context(name="large", scale=3.0)), "ale": "none"},
     {"contexts": (), "ale": "none"},
+    {"encoder": "mit_b0", "decoder": "segformer"},
 ]
 
 
