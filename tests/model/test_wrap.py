@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError
+from fctl_napari.finetuning.checkpoint_list import list_checkpoints
 from fctl_napari.finetuning.lineage import lineage
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
@@ -133,6 +134,7 @@ def test_a_checkpoint_keeps_what_it_was(parent: Path, tmp_path: Path) -> None:
     assert family.holds(checkpoint_hash(parent))
     told = [kin.story() for child in family.children for kin in child.children]
     assert told == ["wrapped into FCtL with the contexts local, medium x3, large global"], "equal files are one"
+    assert {one.kind for one in list_checkpoints(tmp_path)} == {"built in", "imported", "wrapped"}
 
 
 def test_single_precision_stays_single(parent: Path, tmp_path: Path) -> None:
