@@ -35,8 +35,8 @@ JOINED: dict[str, Any] = {
     "ale_tokenise_target": True,
 }
 """Settings of the parts that join. Gates are open, and the values behind them start at 0: these are weights of every
-channel, which few steps move by more than a gate, a single number (context reliance after 8 steps of a fine-tuning: 0.4 %
-against 0.02 % with closed gates)."""
+channel, which few steps move by more than a gate, a single number (context reliance after 8 steps of a fine-tuning:
+0.4 % against 0.02 % with closed gates)."""
 
 KEPT = ("training", "data", "imported")
 """Provenance that holds for the wrapped network, too: its weights are the same."""
