@@ -139,14 +139,31 @@ def model_folder(
 
 
 def model_import(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with config.json and the weights.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER|NET.onnx", help="A folder with config.json and the weights, or an ONNX file."),
+    ],
     target: Annotated[Path, typer.Option("--out", metavar="NEW.safetensors", help="The checkpoint to write.")],
     name: Annotated[str | None, typer.Option(help="Name of the network.  [default: that of the file]")] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="NET.toml", help="Of an ONNX file: classes, px size, normalization, ... of the network."),
+    ] = None,
 ) -> None:
-    """Make a checkpoint of a folder: of fctl model folder, or a SegFormer's of transformers; nothing in it is run."""
+    """Make a checkpoint of an ONNX file, or of a folder of fctl model folder or transformers, whose code is not run."""
     from fctl_napari.cli.output import err, out
-    from fctl_napari.model.folders.read import import_folder
+    from fctl_napari.exceptions import ConfigError
 
-    with err.status("Importing"):
-        written = import_folder(folder, target, name)
+    if source.suffix == ".onnx" and not source.is_dir():
+        from fctl_napari.model.onnx_files.read import import_onnx
+
+        with err.status("Importing"):
+            written = import_onnx(source, target, settings=settings, name=name)
+    else:
+        from fctl_napari.model.folders.read import import_folder
+
+        if settings is not None:
+            raise ConfigError("--settings: a folder has settings of its own; leave it out, or give a file NET.onnx.")
+        with err.status("Importing"):
+            written = import_folder(source, target, name)
     out.print(str(written), highlight=False, soft_wrap=True)

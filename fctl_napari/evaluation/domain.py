@@ -103,7 +103,10 @@ def image_differences(image: Pyramid, card: Card) -> list[str]:
         return []
     found = []
     size = ground_size(image)
-    if size is not None and domain.pixel_size is not None and size_factor(size, domain.pixel_size) >= FAR_SIZE:
+    if card.config.onnx is not None and domain.pixel_size is not None:  # which images are resampled to
+        if size is None:
+            found.append(f"its px size is not known, so it is not resampled to their {_sizes(domain.pixel_size)}")
+    elif size is not None and domain.pixel_size is not None and size_factor(size, domain.pixel_size) >= FAR_SIZE:
         found.append(f"its px are {length_words(size)}, theirs {_sizes(domain.pixel_size)}")
     unseen = unseen_colors(image, card)
     if unseen is not None and unseen >= _far_colors(domain):

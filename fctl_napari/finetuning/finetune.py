@@ -34,7 +34,7 @@ from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.model.model_card import checkpoint_hash, require_classes, resolve_checkpoint
+from fctl_napari.model.model_card import checkpoint_hash, require_classes, require_own, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
@@ -136,6 +136,7 @@ class Finetuner:
         self.device = resolve_device(request.device)
         self.model, self.card = load_checkpoint(parent)
         require_classes(request.checkpoint, self.card)
+        require_own(request.checkpoint, self.card)
         parents_decoder = None
         if isinstance(self.model, FCtL) and self.card.config.light:
             parents_decoder, self.model = self.model.decoder, full_network(self.model)

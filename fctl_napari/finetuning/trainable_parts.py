@@ -9,7 +9,7 @@ from pathlib import Path
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.request import PARTS
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.model_card import read_card, read_header
+from fctl_napari.model.model_card import read_card, read_header, require_own
 
 POSITIONAL = ("v_pos", "z")
 COUNTED = ("running_mean", "running_var", "num_batches_tracked")
@@ -93,14 +93,15 @@ def sizes_of_parts(checkpoint: Path | str) -> dict[frozenset[str], int]:
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or not a checkpoint of this package.
+        The file is missing, damaged, not a checkpoint of this package, or came as an ONNX file.
     """
-    config = read_card(checkpoint).config
+    card = read_card(checkpoint)
+    require_own(checkpoint, card)
     sizes: dict[frozenset[str], int] = {}
     for name, array in read_header(checkpoint).items():
         if name == "__metadata__" or name.rsplit(".", 1)[-1] in COUNTED:
             continue
-        key = frozenset(parts_with(config, name))
+        key = frozenset(parts_with(card.config, name))
         sizes[key] = sizes.get(key, 0) + math.prod(array["shape"])
     return sizes
 

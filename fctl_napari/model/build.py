@@ -16,6 +16,7 @@ from fctl_napari.model.baselines.unet import unet
 from fctl_napari.model.config import ArchitectureName, FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.network import Network
+from fctl_napari.model.onnx_network import OnnxNetwork
 
 _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "fctl": FCtL,
@@ -28,6 +29,7 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "glnet": glnet,
     "refiner": Refiner,
     "cascadepsp": CascadePSP,
+    "onnx": OnnxNetwork,
 }
 
 

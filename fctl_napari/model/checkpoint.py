@@ -15,6 +15,7 @@ from fctl_napari.files import atomic_write
 from fctl_napari.model.build import make_network
 from fctl_napari.model.model_card import METADATA_KEY, Card, read_card
 from fctl_napari.model.network import Network
+from fctl_napari.model.onnx_network import OnnxNetwork
 
 
 def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.dtype = torch.float16) -> Path:
@@ -112,6 +113,8 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
     except (ConfigError, SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path}: its weights do not fit its settings ({reason}).") from error
+    if isinstance(model, OnnxNetwork):
+        model.where = str(path)
     return model.to(device).eval(), card
 
 

@@ -15,10 +15,11 @@ from pydantic import (
 )
 
 from fctl_napari.exceptions import ConfigError, fault_of
+from fctl_napari.model.onnx_settings import LARGEST_TILE, SMALLEST_TILE, OnnxSettings
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
-    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner", "cascadepsp"
+    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner", "cascadepsp", "onnx"
 ]
 EncoderName = Literal[
     "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
@@ -38,7 +39,7 @@ ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "refiner": ("unet",),
     "cascadepsp": ("resnet50",),
 }
-"""Encoders of each architecture, its own first."""
+"""Encoders of each architecture, its own first. A network that came as an ONNX file has none of them."""
 
 
 class Context(BaseModel):
@@ -111,14 +112,14 @@ class FCtLConfig(BaseModel):
     """Settings of a network: FCtL, or a baseline of Table 1.
 
     For a baseline ``encoder``, ``tile_size``, ``classes``, ``normalization`` and ``inference`` count. LCF and ALE are
-    off.
+    off. For a network that came as an ONNX file ``tile_size``, ``classes``, ``bands`` and ``onnx`` count.
 
     Attributes
     ----------
     architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
         ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` and ``cascadepsp`` take a mask beside the image
-        and give a finer one.
+        and give a finer one. ``onnx`` is a network that came as an ONNX file, whose graph is run as it is.
     inference : {"local", "global"}
         Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's
         size, of whose logits each tile takes its part ("global inference" of Table 1).
@@ -194,6 +195,8 @@ class FCtLConfig(BaseModel):
         logistic regression, and one with a hidden layer.
     multi_grid : bool
         If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
+    onnx : OnnxSettings or None
+        Input and output of a network that came as an ONNX file; None for all others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -201,7 +204,7 @@ class FCtLConfig(BaseModel):
     architecture: ArchitectureName = "fctl"
     inference: Literal["local", "global"] = "local"
     encoder: EncoderName = "vgg16"
-    tile_size: int = Field(default=508, ge=32, le=4096)
+    tile_size: int = Field(default=508, ge=SMALLEST_TILE, le=LARGEST_TILE)
     classes: int = Field(default=7, ge=2, le=250)
     contexts: tuple[Context, ...] = (
         Context(name="local"),
@@ -233,6 +236,7 @@ class FCtLConfig(BaseModel):
     sharing: Literal["last", "down", "both"] = "last"
     decoder: DecoderName = "fcn8s"
     multi_grid: bool = False
+    onnx: OnnxSettings | None = None
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -243,6 +247,7 @@ class FCtLConfig(BaseModel):
             "multi_grid": (False,),
             "gpe_unit": ("tile",),
             "decoder": ("fcn8s",),
+            "onnx": (None,),
         }
         return {key: value for key, value in dump(self).items() if value not in unset.get(key, ())}
 
@@ -266,6 +271,10 @@ class FCtLConfig(BaseModel):
             raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
             raise ValueError("a refiner takes red, green and blue; leave out bands")
+        if (self.onnx is None) == (self.architecture == "onnx"):
+            raise ValueError("onnx holds the settings of the architecture onnx, and goes with no other")
+        if self.onnx is not None:
+            return self._check_onnx(self.onnx)
         fitting = ENCODERS[self.architecture]
         if self.encoder not in fitting:
             raise ValueError(f"{self.architecture} has no encoder {self.encoder!r}; choose from {', '.join(fitting)}")
@@ -317,9 +326,20 @@ class FCtLConfig(BaseModel):
             )
         return self
 
+    def _check_onnx(self, settings: OnnxSettings) -> FCtLConfig:
+        if self.inference == "global":
+            raise ValueError("a network that came as an ONNX file sees tiles; leave out inference")
+        if not len(settings.mean) == len(settings.std) == self.in_channels:
+            raise ValueError(
+                f"mean and std have {len(settings.mean)} and {len(settings.std)} values for {self.in_channels} bands"
+            )
+        return self._check_baseline()
+
     @property
     def title(self) -> str:
         """Title for people: architecture, encoder and, where it is not the tile, the input."""
+        if self.onnx is not None:
+            return "ONNX network"
         kind = "head" if self.light else "decoder"
         decoder = f", {self.decoder} {kind}" if self.decoder != "fcn8s" else ""
         view = ", sees the whole image" if self.inference == "global" else ""

@@ -341,6 +341,28 @@ def require_classes(path: Path | str, card: Card) -> None:
         )
 
 
+def require_own(path: Path | str, card: Card) -> None:
+    """Refuse a network that came as an ONNX file, where its weights are needed.
+
+    Parameters
+    ----------
+    path : Path or str
+        The checkpoint.
+    card : Card
+        Its model card.
+
+    Raises
+    ------
+    CheckpointError
+        Its graph is run as it is.
+    """
+    if card.config.onnx is not None:
+        raise CheckpointError(
+            f"{path}: came as an ONNX file, which is run as it is: it cannot learn, and its weights go nowhere else; "
+            "choose another checkpoint."
+        )
+
+
 def resolve_checkpoint(name: str | Path) -> Path:
     """Find a built-in checkpoint by its name, or a file by its path.
 

@@ -17,8 +17,9 @@ from fctl_napari.exceptions import ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.deepness import DeepnessNetwork, deepness_metadata, require_deepness
-from fctl_napari.model.model_card import METADATA_KEY, require_classes
+from fctl_napari.model.model_card import METADATA_KEY, read_card, require_classes
 from fctl_napari.model.network import Network
+from fctl_napari.model.onnx_network import OnnxNetwork
 
 
 class TileNetwork(nn.Module):
@@ -72,7 +73,8 @@ def export_onnx(checkpoint: Path | str, out: Path | str, *, deepness: bool = Fal
 
     Inputs are ``tile`` and ``context_NAME``, uint8 [1, C, T, T], RGB or the network's bands, and ``window_tile`` and
     ``window_NAME``, float32 [1, 4]: (y0, x0, y1, x1) in full-resolution px, counted from anywhere near the tile. The
-    output is ``logits``, float32 [1, classes, T, T]. The model card is stored as the metadata ``fctl``.
+    output is ``logits``, float32 [1, classes, T, T]. The model card is stored as the metadata ``fctl``. A network that
+    came as an ONNX file is written as it came.
 
     Parameters
     ----------
@@ -102,6 +104,8 @@ def export_onnx(checkpoint: Path | str, out: Path | str, *, deepness: bool = Fal
     out = Path(out)
     if out.suffix != ".onnx":
         raise OutputError(f"{out}: ends in another suffix; end the name in .onnx.")
+    if read_card(checkpoint).config.onnx is not None:
+        return _as_it_came(checkpoint, out, deepness)
     try:
         import onnx
         import onnxscript  # noqa: F401  torch's exporter needs it
@@ -150,6 +154,19 @@ def export_onnx(checkpoint: Path | str, out: Path | str, *, deepness: bool = Fal
         entry.key, entry.value = key, value
     with atomic_write(out) as file:
         file.write(document.SerializeToString())
+    return out
+
+
+def _as_it_came(checkpoint: Path | str, out: Path, deepness: bool) -> Path:
+    """Write the ONNX file that a checkpoint was made of."""
+    if deepness:
+        raise ConfigError(f"{checkpoint}: came as an ONNX file, which is written as it is; leave out --deepness.")
+    if out.exists():
+        raise OutputError(f"{out}: exists already; choose another name.")
+    model, _ = load_checkpoint(checkpoint)
+    assert isinstance(model, OnnxNetwork)
+    with atomic_write(out) as file:
+        file.write(model.graph.numpy().tobytes())
     return out
 
 

@@ -149,7 +149,7 @@ def _config(config: FCtLConfig, contexts: Sequence[Context]) -> FCtLConfig:
         )
     if config.architecture not in ("segformer", "fctl") or config.light:
         raise ConfigError(
-            f"this network is {config.title}, and only a SegFormer or an FCtL without contexts can be wrapped; "
+            f"this network ({config.title}) cannot be wrapped, only a SegFormer or an FCtL without contexts can; "
             "choose one of them."
         )
     fields = config.model_dump() | JOINED | {"contexts": tuple(contexts)}

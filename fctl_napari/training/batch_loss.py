@@ -18,7 +18,7 @@ from fctl_napari.training.losses import focal_loss
 from fctl_napari.training.pretraining.reconstruction import hide, reconstruction_loss
 
 
-def forward_pass(model: Network, batch: Batch, device: torch.device, layout: torch.memory_format) -> Tensor:
+def forward_pass(model: Network, batch: Batch, device: torch.device) -> Tensor:
     """Compute the logits of a batch. Each context that tiles share is encoded once.
 
     Parameters
@@ -29,15 +29,13 @@ def forward_pass(model: Network, batch: Batch, device: torch.device, layout: tor
         The batch, on the CPU.
     device : torch.device
         The device.
-    layout : torch.memory_format
-        Layout of the images there.
 
     Returns
     -------
     Tensor of float [B, classes, T, T]
         Logits.
     """
-    contexts = {}
+    layout, contexts = torch.channels_last, {}
     for name, images in batch.contexts.items():
         features = model.encode_context(name, images.to(device, memory_format=layout))
         if batch.tiles:

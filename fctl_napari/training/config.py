@@ -271,6 +271,8 @@ class TrainConfig(Settings):
                 "everything else a class of its own, say background, and state which value of the masks it is."
             )
         network = preset(self.preset, **(self.network | {"classes": classes}))
+        if network.onnx is not None:
+            raise ConfigError("network.onnx: a network of an ONNX file is run as it is and cannot learn; leave it out.")
         if network.bands and rgb_in(self.data.bands) is not None:
             raise ConfigError(
                 f"data.bands: the network finds its bands ({', '.join(network.band_names)}) by their names; leave it "

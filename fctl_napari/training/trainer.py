@@ -168,8 +168,8 @@ class Trainer:
         if self.group.first and state is None:
             self.started, given = start(self.model, config, self.data_folder, self.table.names)
         self.model.to(self.device)
-        if self.bf16:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # A step of EfficientNet-Lite takes a quarter less time so in fp32 on a CPU, and other encoders about the same.
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, config)
         before = state is not None and "auxiliary" not in state  # a run of an earlier version, without such heads
         self.auxiliary = None if self.group.broadcast(before) else auxiliary_losses(self.model)
@@ -341,8 +341,7 @@ class Trainer:
         return batch_loss(self.model, self.auxiliary, batch, self._forward, self.config, self.weights, self.device)
 
     def _forward(self, batch: Batch) -> Tensor:
-        layout = torch.channels_last if self.bf16 else torch.contiguous_format
-        return forward_pass(self.model, batch, self.device, layout)
+        return forward_pass(self.model, batch, self.device)
 
     # -- measure ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from fctl_napari.model.class_axes import class_axes, take_classes
 from fctl_napari.model.config import RGB
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.input_filters import refit_filters
-from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card
+from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, require_own
 from fctl_napari.model.network import Network
 from fctl_napari.training.config import TrainConfig
 
@@ -227,6 +227,7 @@ def start_context_from(model: Network, context: str, path: Path | str) -> set[st
 def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[dict[str, Tensor], NameMatch]:
     """Find the arrays of a checkpoint that fit a network, by the network's names, and match their classes."""
     source, card = load_checkpoint(path)
+    require_own(path, card)
     if card.config.encoder != model.config.encoder:
         raise CheckpointError(
             f"{path}: its encoder is {card.config.encoder}, this network's {model.config.encoder}; start from a "

@@ -66,6 +66,11 @@ def test_an_option_of_what_a_network_has_not_is_refused_and_still_read(name: str
     assert FCtLConfig.model_validate(stored).gpe_unit == "context"
 
 
+def test_settings_of_onnx_files_are_left_out_of_others() -> None:
+    assert "onnx" not in FCtLConfig().model_dump()
+    assert "onnx" not in FCtLConfig().model_dump_json()
+
+
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"there is no preset 'fctl_resnet'; choose one of fctl_vgg16, .*refiner, cascadepsp\.$"

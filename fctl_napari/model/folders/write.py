@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save
 
-from fctl_napari.exceptions import OutputError
+from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.files import local_path, new_folder, output_error, sync, write_json
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.folders.documents import fits_transformers, preprocessor_config, segformer_config
@@ -51,6 +51,11 @@ def export_folder(checkpoint: Path | str, out: Path | str) -> Path:
         raise OutputError(f"{out}: exists already; choose another name.")
     model, card = load_checkpoint(checkpoint)
     require_classes(checkpoint, card)
+    if card.config.onnx is not None:
+        raise CheckpointError(
+            f"{checkpoint}: came as an ONNX file, of which no folder is made; write the file again with `fctl model "
+            "onnx` and share that."
+        )
     transformers = fits_transformers(card.config)
     state = load_file(checkpoint)
     if transformers:

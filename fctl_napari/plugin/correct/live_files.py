@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from fctl_napari.api.locations import checkpoint_path, follows_strokes, new_checkpoint, result_path
+from fctl_napari.evaluation.review_marks import marks_path
 from fctl_napari.exceptions import OutputError
 from fctl_napari.model.model_card import copy_renamed
 from fctl_napari.segmentation.store.store_lock import StoreLock, lock_store, remove_store
@@ -121,6 +122,7 @@ class LiveFiles:
         try:
             if self.map.exists():
                 remove_store(self.map)
+            marks_path(self.map).unlink(missing_ok=True)
         finally:
             writing.release()
         self.head.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fctl_napari.model.classes import ClassTable
     from fctl_napari.segmentation.jobs.stateful_job import StagedEvent, StagedRun
 
-REST_MS = 200
+REST_MS = 100
 """Delay from the last stroke on disk until it is learned from, ms."""
 
 
@@ -68,9 +68,12 @@ class StrokesLive(QObject):
     ----------
     classified : Signal()
         All of the view is classified by the network that was learned last.
+    ended : Signal()
+        There is no map any more.
     """
 
     classified = Signal()
+    ended = Signal()
 
     def __init__(
         self,
@@ -113,6 +116,11 @@ class StrokesLive(QObject):
     def busy(self) -> bool:
         """True while something is learned, or about to be."""
         return self._rest.isActive() or self._opens or self._fit is not None or self._keeping.running
+
+    @property
+    def store(self) -> str | None:
+        """The location of the map, if it is there."""
+        return None if self.layer is None or self._files is None else str(self._files.map)
 
     @property
     def layer(self) -> Labels | None:
@@ -277,6 +285,7 @@ class StrokesLive(QObject):
         layer = self.layer
         if layer is not None and self._shown_table != self._table:
             remove_layers(self._viewer, [layer])  # its colors are those of other classes
+            self.ended.emit()
         run = self._run = LiveRun(self._viewer, image, layer_name(image, str(files.head)), self, mask_only=True)
         run.progressed.connect(self._progressed)
         run.shown.connect(self._shown)
@@ -362,6 +371,7 @@ class StrokesLive(QObject):
             fit.cancel()
         if files is not None:
             self._remove(files, fit)
+            self.ended.emit()
 
     def _end_run(self) -> None:
         run, self._run = self._run, None

@@ -85,13 +85,18 @@ class WhereNext(QObject):
 
     def find(self) -> None:
         """Make the list."""
-        path, corrections = self._store(), self._corrections
+        path = self._store()
         self.leave()
         if path is None:
             self._page.clear("There is no segmentation of this image; segment it, or open one.")
             return
         self._path = path
         self._page.clear("Looking for regions…")
+        self._make(path)
+
+    def _make(self, path: str) -> None:
+        """Make the list in a thread."""
+        corrections = self._corrections
 
         def work(progress: Progress) -> _Listed:
             segmentation = Segmentation.open(path)
@@ -100,6 +105,18 @@ class WhereNext(QObject):
             return _Listed(segmentation, marks, found)
 
         self._jobs.begin(work, self._found, self._failed, progressed=self._count)
+
+    def follow(self) -> None:
+        """Make the list anew if it is in use, as its segmentation was computed anew."""
+        if self._path is None and not self._page.isVisible():
+            return
+        self._jobs.drop()
+        self._changed.clear()
+        self._path = self._store()
+        if self._path is None or self._listed is None:
+            self.find()
+        else:
+            self._make(self._path)  # what is listed and chosen stays until then
 
     def step(self, by: int) -> None:
         """Choose the next or the previous suggestion, and make the list first if there is none yet.

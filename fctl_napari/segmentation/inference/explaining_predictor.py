@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from fctl_napari.model.explain import Explanation, explain
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.pixel_maps import on_image
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.windows import FloatWindow
 
@@ -103,7 +104,9 @@ class ExplainingPredictor(Predictor):
             The network has no such parts, or memory does not suffice.
         """
         with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
-            return explain(self._network, encoded.tile, encoded.contexts, encoded.windows, without)
+            found = explain(self._network, encoded.tile, encoded.contexts, encoded.windows, without)
+            logits = on_image(found.logits[None], self.config, encoded.extents["tile"])[0]
+            return replace(found, logits=logits)
 
     def cell_at(self, window: FloatWindow, pixel: tuple[float, float]) -> tuple[int, int]:
         """Find the feature cell of a tile nearest to a pixel.

@@ -8,7 +8,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fctl_napari.model.baselines.base import resize
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.geometry import FeatureGrid
+from fctl_napari.windows import FloatWindow
+
+
+def on_image(logits: Tensor, config: FCtLConfig, window: FloatWindow) -> Tensor:
+    """Resample the logits of tiles to px of the image, for a network that is tied to a px size on the ground.
+
+    Parameters
+    ----------
+    logits : Tensor of float32 [B, classes, T, T]
+        Logits of the tiles.
+    config : FCtLConfig
+        Settings of the network.
+    window : FloatWindow
+        Window (y0, x0, y1, x1) of one of the tiles, full-resolution px; the others have the same size.
+
+    Returns
+    -------
+    Tensor of float32 [B, classes, S, S]
+        Logits of the px of the windows, which for all other networks are those of their input.
+    """
+    if config.onnx is None:
+        return logits
+    y0, x0, y1, x1 = window
+    return resize(logits, (round(y1 - y0), round(x1 - x0)))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, store_for_inference
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.image_tiles import image_tiles
-from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
+from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, on_image, tile_maps
 from fctl_napari.segmentation.inference.tile_predictor import Result, TilePredictor, check_batch, no_memory
 from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile
 from fctl_napari.windows import FloatWindow
@@ -180,6 +180,7 @@ class Predictor(TilePredictor):
         with torch.inference_mode(), numerics(self.device, self.precision):
             fusion: list[Tensor] | None = [] if with_weights else None
             logits = self._model.decode(*self._encode_all(group), fusion=fusion).float()
+            logits = on_image(logits, self.config, group[0].windows["tile"])
             return logits, fusion[0].float().mean(2) if fusion else None
 
     def _encode_all(self, group: list[PendingTile]) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:

@@ -33,6 +33,7 @@ from fctl_napari.model.model_card import (
 )
 from fctl_napari.segmentation.inference.network_image import check_units, network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_windows
+from fctl_napari.segmentation.inference.tile_on_image import tile_on_image
 from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
 from fctl_napari.segmentation.jobs.explain_client import ask
@@ -51,7 +52,7 @@ from fctl_napari.segmentation.store.store_lock import OpenedStore, lock_store, o
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
 from fctl_napari.segmentation.tiling.cells_in_view import cells_slices
 from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
-from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, cells_of, default_overlap
+from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, cells_of
 from fctl_napari.segmentation.tiling.live_plan import LivePlan
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import CropPlan, Plan, Task
@@ -237,8 +238,8 @@ class Run:
         image = network_image(image, card.config)
         self._copy = copy_at(source)
         check_units(image, card.config)
-        tile_size = card.config.tile_size
-        overlap = default_overlap(tile_size) if request.overlap is None else request.overlap
+        tile_size, overlap = tile_on_image(card.config, image)
+        overlap = overlap if request.overlap is None else request.overlap
         released = request.merge == "released"
         grid: Grid = (
             ReleasedGrid(image.shape, tile_size, request.augment)

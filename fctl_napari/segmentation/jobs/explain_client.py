@@ -17,6 +17,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_windows
+from fctl_napari.segmentation.inference.tile_on_image import tile_on_image
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation, owning_tile
 from fctl_napari.segmentation.jobs.loaded_networks import Network
@@ -135,6 +136,6 @@ def _fill(request: ExplainRequest) -> None:
         return
     config = read_card(resolve_checkpoint(request.checkpoint)).config
     image = network_image(open_image(request.image, value_range=request.value_range, bands=request.bands), config)
-    grid, cell = owning_tile(request, config.tile_size, image.shape)
+    grid, cell = owning_tile(request, tile_on_image(config, image), image.shape)
     for level, window in read_windows(image, grid.window(cell), config, exact=request.exact_contexts):
         copied.fill(window, level)

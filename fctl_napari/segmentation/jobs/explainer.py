@@ -19,6 +19,7 @@ from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.segmentation.inference.explaining_predictor import EncodedTile, ExplainingPredictor
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
+from fctl_napari.segmentation.inference.tile_on_image import tile_on_image
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import (
     ContextMaps,
@@ -78,7 +79,7 @@ class Explainer:
         config = self.predictor.config
         network_image(image, config)  # refuses an image that it cannot read
         request.without.check(config)
-        grid, cell = owning_tile(request, config.tile_size, image.shape)
+        grid, cell = owning_tile(request, tile_on_image(config, image), image.shape)
         tile = self._at(image, grid.window(cell))
         whole = self._explain(request, tile, WHOLE, grid.core(cell), begun)
         if not whole.contexts and request.channel is not None:

@@ -12,8 +12,9 @@ from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.segmentation.inference.tile_on_image import TileOnImage
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
-from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
+from fctl_napari.segmentation.tiling.grid import Cell, TileGrid
 from fctl_napari.windows import FloatWindow, IntWindow
 
 Map = NDArray[np.float32]
@@ -63,15 +64,15 @@ class ExplainRequest:
     without: Without = WHOLE
 
 
-def owning_tile(request: ExplainRequest, tile_size: int, shape: tuple[int, int]) -> tuple[TileGrid, Cell]:
+def owning_tile(request: ExplainRequest, tile: TileOnImage, shape: tuple[int, int]) -> tuple[TileGrid, Cell]:
     """Return the tile that owns the pixel of a request.
 
     Parameters
     ----------
     request : ExplainRequest
         The request.
-    tile_size : int
-        Side of a tile, px.
+    tile : TileOnImage
+        Tiles of the network on the image.
     shape : tuple of 2 int
         (height, width) of the image, px.
 
@@ -89,7 +90,7 @@ def owning_tile(request: ExplainRequest, tile_size: int, shape: tuple[int, int])
     ConfigError
         The overlap does not fit.
     """
-    grid = TileGrid(shape, tile_size, default_overlap(tile_size) if request.overlap is None else request.overlap)
+    grid = TileGrid(shape, tile.size, tile.overlap if request.overlap is None else request.overlap)
     y, x = request.pixel
     height, width = shape
     if not (0 <= y < height and 0 <= x < width):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.exceptions import CheckpointError
+from fctl_napari.exceptions import CheckpointError, ConfigError
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import checkpoint_hash, read_card, require_classes
 from fctl_napari.segmentation.inference.engines import EngineName, resolve_engine
 from fctl_napari.segmentation.inference.hardware import device_type, resolve_precision
@@ -146,8 +147,8 @@ def check_hardware(network: Network) -> tuple[str, EngineName]:
     ConfigError
         There is no such device or engine here.
     """
-    kind = device_type(network.device)
     card = read_card(network.checkpoint)
+    kind = device_type(_as_run(network, card.config).device)
     require_classes(network.checkpoint, card)
     return kind, resolve_engine(network.engine, kind, card.config)
 
@@ -175,7 +176,7 @@ def load(network: Network) -> Loaded:
         There is no such device or engine here.
     """
     kind, engine = check_hardware(network)
-    network = replace(network, engine=engine)
+    network = replace(_as_run(network, read_card(network.checkpoint).config), engine=engine)
     if engine == "torch":
         use_threads(network.threads)  # the other engine has threads of its own
     if engine in loaded and loaded[engine].network == network:
@@ -227,6 +228,18 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads or usable_cores())
 
 
+def _as_run(network: Network, config: FCtLConfig) -> Network:
+    """Return how a network is run: one that came as an ONNX file on the CPU, in a precision of its own."""
+    if config.onnx is None:
+        return network
+    if network.device not in ("auto", "cpu") or network.precision not in ("auto", "fp32"):
+        raise ConfigError(
+            f"{network.checkpoint}: came as an ONNX file, which is run on the CPU in a precision of its own; leave out "
+            "--device and --precision (in Python: device and precision)."
+        )
+    return replace(network, device="cpu", precision="fp32")
+
+
 def _unload(engine: EngineName) -> None:
     predictor = loaded.pop(engine).predictor
     predictor.close()
@@ -247,6 +260,7 @@ def _predictor(network: Network, device_type: str) -> TilePredictor:
         return load_openvino(network.checkpoint, network.hash, precision, network.threads, exact_contexts=exact)
     from fctl_napari.model.checkpoint import load_checkpoint
     from fctl_napari.model.fctl import FCtL
+    from fctl_napari.model.onnx_network import OnnxNetwork
     from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
     from fctl_napari.segmentation.inference.light_predictor import LightPredictor, take_offered
 
@@ -261,6 +275,8 @@ def _predictor(network: Network, device_type: str) -> TilePredictor:
         "batch": network.batch,
         "exact_contexts": exact,
     }
+    if isinstance(model, OnnxNetwork):
+        model.open()  # what is wrong with it is known before the first tile
     if isinstance(model, FCtL) and model.config.light:
         return LightPredictor(model, **options)
     return ExplainingPredictor(model, **options)

@@ -10,10 +10,12 @@ import napari
 import numpy as np
 import pytest
 from helpers_correct import OpenCorrect, Until
+from helpers_new_classes import Dialog
 
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct import edit_window
+from fctl_napari.plugin.correct.new_classes import NewClassesDialog
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.segmentation.store.store import Segmentation
@@ -53,3 +55,19 @@ def open_correct(open_window: Callable[..., Any], until: Until, scene: Path, sto
         return viewer, widget
 
     return open_it
+
+
+@pytest.fixture
+def new_classes(until: Until) -> Dialog:
+    """Press *New classes…* and return the dialog that opens."""
+
+    def press(widget: CorrectWidget) -> NewClassesDialog:
+        before = widget._editing.dialog
+        widget.form.new_classes.click()
+        until(lambda: widget._editing.dialog is not before)
+        dialog = widget._editing.dialog
+        assert dialog is not None
+        assert dialog.isVisible()
+        return dialog
+
+    return press

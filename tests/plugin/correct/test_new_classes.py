@@ -10,20 +10,16 @@ import napari
 import numpy as np
 import pytest
 from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
+from helpers_new_classes import Dialog, can_accept, choose, names, press, type_name
 from helpers_window import errors
-from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton
 
 from fctl_napari.correcting.corrections import Corrections
-from fctl_napari.plugin.correct.new_classes import NewClassesDialog
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.dock.dock import open_tab
 
 pytestmark = pytest.mark.gui
 
 Alone = Callable[[], tuple[napari.Viewer, CorrectWidget]]
-Dialog = Callable[[CorrectWidget], NewClassesDialog]
 
 
 @pytest.fixture
@@ -40,57 +36,6 @@ def open_alone(open_window: Callable[..., Any], until: Until, scene: Path, tiny_
         return viewer, widget
 
     return open_it
-
-
-@pytest.fixture
-def new_classes(until: Until) -> Dialog:
-    """Press *New classes…* and return the dialog that opens."""
-
-    def press(widget: CorrectWidget) -> NewClassesDialog:
-        before = widget._editing.dialog
-        widget.form.new_classes.click()
-        until(lambda: widget._editing.dialog is not before)
-        dialog = widget._editing.dialog
-        assert dialog is not None
-        assert dialog.isVisible()
-        return dialog
-
-    return press
-
-
-def choose(dialog: NewClassesDialog, *rows: int) -> None:
-    """Select rows by clicks with Ctrl held down."""
-    dialog.table.clearSelection()
-    for row in rows:
-        at = dialog.table.visualItemRect(dialog.table.item(row, 2)).center()
-        modifier = Qt.KeyboardModifier.ControlModifier
-        QTest.mouseClick(dialog.table.viewport(), Qt.MouseButton.LeftButton, modifier, at)
-    assert dialog.selected == sorted(rows)
-
-
-def press(dialog: NewClassesDialog, text: str) -> None:
-    button = next(one for one in dialog.findChildren(QPushButton) if one.text().replace("&", "") == text)
-    assert button.isEnabled(), text
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def type_name(dialog: NewClassesDialog, name: str, row: int | None = None) -> None:
-    """Type a name in the field that is open, or in a row's, and end with Enter."""
-    if row is not None:
-        dialog.table.editItem(dialog.table.item(row, 1))
-    (field,) = (one for one in dialog.table.findChildren(QLineEdit) if one.isVisible())
-    field.selectAll()
-    QTest.keyClicks(field, name)
-    QTest.keyClick(field, Qt.Key.Key_Return)
-    QApplication.processEvents()
-
-
-def names(dialog: NewClassesDialog) -> list[str]:
-    return [dialog.table.item(row, 1).text() for row in range(dialog.table.rowCount())]
-
-
-def can_accept(dialog: NewClassesDialog) -> bool:
-    return dialog.buttons.button(dialog.buttons.StandardButton.Ok).isEnabled()
 
 
 def offered(widget: CorrectWidget) -> list[str]:
