@@ -1,4 +1,4 @@
-"""Networks, their costs and their files: ``fctl model list``, ``table``, ``info``, ``onnx``, ``folder``, ``import``."""
+"""Networks, their costs and their files: ``fctl model table``, ``info``, ``onnx``, ``folder``, ``import``, ..."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fctl_napari.cli.model_list import model_list
+from fctl_napari.cli.model_wrap import model_wrap
 from fctl_napari.cli.options import (
     DeviceOption,
     PrecisionOption,
@@ -30,6 +31,7 @@ def add_commands(app: typer.Typer) -> None:
     model_app.command("onnx")(model_onnx)
     model_app.command("folder")(model_folder)
     model_app.command("import")(model_import)
+    model_app.command("wrap")(model_wrap)
     app.add_typer(model_app, name="model")
 
 

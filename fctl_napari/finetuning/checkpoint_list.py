@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fctl_napari.finetuning.lineage import Kin, lineage
 from fctl_napari.model.model_card import Card, builtin_checkpoints
 
-Kind = Literal["built in", "trained", "pretrained", "fine-tuned", "light head", "imported"]
+Kind = Literal["built in", "trained", "pretrained", "fine-tuned", "light head", "wrapped", "imported"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def _kind(builtin: bool, card: Card) -> Kind:
         return "light head"
     if card.pretrained:
         return "pretrained"
+    if "wrapped" in card.provenance:
+        return "wrapped"
     if "finetuning" in card.provenance:
         return "fine-tuned"
     return "imported" if "imported" in card.provenance else "trained"

@@ -56,8 +56,11 @@ class Kin:
         Returns
         -------
         str
-            The line, empty for a checkpoint that was trained from scratch.
+            The line, that of a wrapped network naming its contexts. Empty for one that was trained from scratch.
         """
+        if self.card is not None and "wrapped" in self.card.provenance:
+            contexts = ", ".join(context.words for context in self.card.config.contexts)
+            return f"wrapped into FCtL with the contexts {contexts}"
         figures = self.card.figures.get("finetuning") if self.card is not None else None
         if self.card is None or not figures:
             return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -132,6 +133,24 @@ def round_as_stored(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
     """
     for value in model.state_dict().values():
         value.copy_(_stored(value, dtype))
+
+
+def stored_dtype(state: Mapping[str, Tensor]) -> torch.dtype:
+    """Find the dtype in which ``save_checkpoint`` stores weights as they are.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Weights as a file holds them.
+
+    Returns
+    -------
+    torch.dtype
+        Half precision only if all have it but those that overflow, which stay as they are. Else single precision.
+    """
+    floating = [value for value in state.values() if value.is_floating_point()]
+    halves = all(value.dtype == torch.float16 or not value.half().isfinite().all() for value in floating)
+    return torch.float16 if halves else torch.float32
 
 
 def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:

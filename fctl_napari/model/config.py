@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -25,7 +25,7 @@ EncoderName = Literal[
     "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
 ]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
-DecoderName = Literal["fcn8s", "linear", "mlp"]
+DecoderName = Literal["fcn8s", "segformer", "linear", "mlp"]
 
 ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50"),
@@ -57,7 +57,14 @@ class Context(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ContextName
-    scale: float | Literal["global"] = 1.0
+    scale: Annotated[float, Field(allow_inf_nan=False)] | Literal["global"] = 1.0
+
+    @property
+    def words(self) -> str:
+        """Name and scale for people: ``"medium x3"``, ``"large global"``."""
+        if self.scale == 1.0:
+            return self.name
+        return f"{self.name} {self.scale}" if self.scale == "global" else f"{self.name} x{self.scale:g}"
 
 
 GLOBAL_VIEW = Context(name="large", scale="global")
@@ -174,6 +181,7 @@ class FCtLConfig(BaseModel):
         ``encoder``: the input as the encoder's published weights expect it. ``unit``: RGB / 255, as released.
     finest_skip : {8, 4, 2}
         Stride of the decoder's last skip: 8 (FCN-8s), or finer where the encoder has such features, for sharper masks.
+        The decoder ``segformer`` always begins at stride 4.
     bands : tuple of Band
         Bands of the input, found in an image by their names. Without any the input is red, green and blue as they are
         shown.
@@ -181,9 +189,10 @@ class FCtLConfig(BaseModel):
         Features that GLNet's branches share. ``last``: the image's last ones are given to the tile. ``down``: those of
         every layer are. ``both``: those of all tiles are given back to the image as well, which takes a pass over them
         before any is segmented.
-    decoder : {"fcn8s", "linear", "mlp"}
-        FCtL's decoder. ``fcn8s``: the paper's. ``linear`` and ``mlp`` are light heads on the features of the tile and
-        of its contexts, for frozen encoders: a multinomial logistic regression, and one with a hidden layer.
+    decoder : {"fcn8s", "segformer", "linear", "mlp"}
+        FCtL's decoder. ``fcn8s``: the paper's. ``segformer``: that of SegFormer, over its encoders. ``linear`` and
+        ``mlp`` are light heads on the features of the tile and of its contexts, for frozen encoders: a multinomial
+        logistic regression, and one with a hidden layer.
     multi_grid : bool
         If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
     onnx : OnnxSettings or None
@@ -251,8 +260,13 @@ class FCtLConfig(BaseModel):
             raise ValueError(f"multi_grid is an option of deeplabv3plus, not of {self.architecture}; leave it out")
         if self.decoder != "fcn8s" and self.architecture != "fctl":
             raise ValueError(f"decoder is an option of fctl, not of {self.architecture}; leave it out")
-        if self.light and self.fc_channels is not None:
+        if self.decoder != "fcn8s" and self.fc_channels is not None:
             raise ValueError(f"fc_channels is an option of the decoder fcn8s, not of {self.decoder}; leave it out")
+        if self.decoder == "segformer" and self.encoder not in ENCODERS["segformer"]:
+            fit = ", ".join(ENCODERS["segformer"])
+            raise ValueError(f"the decoder segformer is for {fit}, not for {self.encoder}; choose one of them")
+        if self.decoder == "segformer" and self.finest_skip != 8:
+            raise ValueError("finest_skip is an option of the other decoders, not of segformer; leave it out")
         if self.sharing != "last" and self.architecture != "glnet":
             raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
@@ -326,13 +340,15 @@ class FCtLConfig(BaseModel):
         """Title for people: architecture, encoder and, where it is not the tile, the input."""
         if self.onnx is not None:
             return "ONNX network"
-        head = f", {self.decoder} head" if self.light else ""
-        return f"{self.architecture}, {self.encoder}{head}" + (", sees the whole image" * (self.inference == "global"))
+        kind = "head" if self.light else "decoder"
+        decoder = f", {self.decoder} {kind}" if self.decoder != "fcn8s" else ""
+        view = ", sees the whole image" if self.inference == "global" else ""
+        return f"{self.architecture}, {self.encoder}{decoder}{view}"
 
     @property
     def light(self) -> bool:
         """True if a light head is in the place of FCtL's decoder."""
-        return self.decoder != "fcn8s"
+        return self.decoder in ("linear", "mlp")
 
     @property
     def band_names(self) -> tuple[str, ...]:

@@ -160,6 +160,7 @@ class FCN8sDecoder(nn.Module):
                 f"{sorted(encoder.channels)}; choose one of them."
             )
         strides = [stride for stride in (32, 16, 8, 4, 2) if stride >= finest_skip]
+        self.strides = tuple(strides)
         self.grids = {stride: encoder.grid(tile_size, stride) for stride in strides}
         self.skip_scales = dict(encoder.skip_scales)
         self.tile_size = tile_size

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.model.ale import ALE
+from fctl_napari.model.baselines.base import resize
+from fctl_napari.model.baselines.segformer import WIDTHS, SegFormerDecoder
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.decoder import FCN8sDecoder
 from fctl_napari.model.encoders import Encoder, Features, make_encoder
@@ -15,6 +17,8 @@ from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.lcf import LCF
 from fctl_napari.model.light_decoder import HIDDEN, LightDecoder
 from fctl_napari.model.network import Network
+
+Decoder = FCN8sDecoder | SegFormerDecoder | LightDecoder
 
 
 class Neck(nn.Module):
@@ -117,7 +121,7 @@ class FCtL(Network):
             else None
         )
         self.decoder = self._decoder(encoder, channels, width)
-        self.strides = tuple(self.decoder.grids)
+        self.strides = self.decoder.strides
         too_wide = [w for w in config.ale_windows if w > self.grid.size]
         if self.ale is not None and config.ale != "concat" and too_wide:
             warnings.warn(
@@ -126,9 +130,11 @@ class FCtL(Network):
                 stacklevel=2,
             )
 
-    def _decoder(self, encoder: Encoder, channels: dict[int, int], width: int) -> FCN8sDecoder | LightDecoder:
+    def _decoder(self, encoder: Encoder, channels: dict[int, int], width: int) -> Decoder:
         """Make the decoder, given the channels of the tile's maps and those of X."""
         config = self.config
+        if config.decoder == "segformer":
+            return SegFormerDecoder(channels, WIDTHS[config.encoder], config.classes)
         if not config.light:
             return FCN8sDecoder(
                 encoder,
@@ -251,7 +257,7 @@ class FCtL(Network):
         if isinstance(decoder, LightDecoder):
             logits: Tensor = decoder(features, contexts, windows, without.contexts)
         else:
-            logits = decoder(features)
+            logits = resize(decoder(features), self.config.tile_size)  # SegFormer's are at stride 4
         return logits
 
     def fused(

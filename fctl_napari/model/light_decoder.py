@@ -95,6 +95,7 @@ class LightDecoder(nn.Module):
                 f"{sorted(encoder.channels)}; choose one of them."
             )
         strides = [stride for stride in (32, 16, 8, 4, 2) if stride >= finest_skip]
+        self.strides = tuple(strides)
         self.grids = {stride: encoder.grid(tile_size, stride) for stride in strides}
         self.cells = self.grids[finest_skip]
         self.grid = grid

@@ -81,7 +81,7 @@ def randomise(module: nn.Module) -> None:
 
 def awaken(model: FCtL) -> FCtL:
     """Give batch norms the statistics of random images, and every bias, norm and new part a random value."""
-    for part in (model.lcf, model.ale, model.necks, model.decoder.score):
+    for part in (model.lcf, model.ale, model.necks, getattr(model.decoder, "score", model.decoder)):
         if part is not None:
             randomise(part)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -10,9 +10,11 @@ from fctl_napari.model.class_axes import class_axes, take_classes
 from fctl_napari.model.presets import PRESETS, preset
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_network_counts_classes_at_its_end_and_at_masks_alone(name: str) -> None:
-    config = preset(name, classes=5)
+@pytest.mark.parametrize(
+    ("name", "fields"), [*((name, {}) for name in PRESETS), ("fctl_mit_b0", {"decoder": "segformer"})]
+)
+def test_every_network_counts_classes_at_its_end_and_at_masks_alone(name: str, fields: dict[str, str]) -> None:
+    config = preset(name, classes=5, **fields)
     before = torch.get_rng_state()
     axes = class_axes(config)
     assert torch.equal(torch.get_rng_state(), before), "laying it out draws nothing"

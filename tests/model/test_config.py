@@ -40,6 +40,11 @@ LARGE = Context(name="large", scale="global")
         ({"classes": 1}, r"classes: .*at least 2"),
         ({"correlation_stride": 4}, r"correlation_stride: .*8, 16 or 32"),
         ({"tilesize": 512}, r"tilesize: "),
+        ({"contexts": ({"name": "medium", "scale": float("nan")},)}, r"scale: cannot be nan; give a finite number"),
+        ({"contexts": ({"name": "medium", "scale": float("inf")},)}, r"scale: cannot be inf; give a finite number"),
+        ({"decoder": "segformer"}, r"the decoder segformer is for mit_b0, .*, not for vgg16; choose one of them"),
+        ({"decoder": "segformer", "encoder": "mit_b0", "finest_skip": 4}, r"finest_skip is .* not of segformer"),
+        ({"decoder": "segformer", "encoder": "mit_b0", "fc_channels": 8}, r"fc_channels is .* not of segformer"),
         ({"gpe_unit": "context", "gpe": False}, r"gpe_unit is an option of GPE, which is off here; leave it out"),
         ({"gpe_unit": "context", "lcf": False}, r"gpe_unit is an option of GPE"),
     ],
@@ -75,7 +80,12 @@ def test_an_unknown_preset_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "fields"),
-    [*((name, {}) for name in PRESETS), ("fcn8s", {"encoder": "mit_b2"}), ("fcn8s", {"encoder": "efficientnet_lite0"})],
+    [
+        *((name, {}) for name in PRESETS),
+        ("fcn8s", {"encoder": "mit_b2"}),
+        ("fcn8s", {"encoder": "efficientnet_lite0"}),
+        ("fctl_mit_b5", {"decoder": "segformer"}),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:ALE's windows")
 def test_presets_build(name: str, fields: dict[str, Any]) -> None:

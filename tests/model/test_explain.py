@@ -84,6 +84,7 @@ CASES: list[dict[str, Any]] = [
     {"lcf": False},
     {"contexts": (Context(name="local", scale=2.0), Context(name="large", scale=3.0)), "ale": "none"},
     {"contexts": (), "ale": "none"},
+    {"encoder": "mit_b0", "decoder": "segformer"},
     {"encoder": "vgg16", "tile_size": 32, "correlation_stride": 32, "width": 8, "share_encoders": "all"},
 ]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fctl_napari.exceptions import ConfigError
+from fctl_napari.model.baselines.base import resize
 from fctl_napari.model.config import Context, FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.feature_ablation import Without
@@ -29,6 +30,7 @@ CASES: list[dict[str, Any]] = [
     {"lcf": False, "ale_tokenise_target": False},
     {"contexts": (Context(name="local", scale=2.0), Context(name="large", scale=3.0)), "ale": "none"},
     {"contexts": (), "ale": "none"},
+    {"encoder": "mit_b0", "decoder": "segformer"},
 ]
 
 
@@ -116,7 +118,7 @@ def test_leaving_parts_out_is_the_computation_without_them(
             total = total + plain_lcf(model.lcf, model, maps, windows, without)
         if model.ale is not None and not without.ale:
             total = total + plain_ale(model, maps, windows, without.contexts)
-        expected = model.decoder({**features, 16: total})
+        expected = resize(model.decoder({**features, 16: total}), model.config.tile_size)
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * float(expected.abs().max()), msg=str(without))
         seen.append(got)
         if not without:

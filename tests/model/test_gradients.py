@@ -68,6 +68,8 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "vgg16": ({"encoder": "vgg16", "tile_size": 32, "contexts": (), "ale": "none", "correlation_stride": 32},
               without(ALE, r"lcf", r"medium", r"large")),
     "mit_b0": ({"encoder": "mit_b0", "correlation_stride": 32, "ale_windows": (1,)}, EVERYTHING),
+    "segformer": ({"encoder": "mit_b0", "correlation_stride": 32, "ale_windows": (1,), "decoder": "segformer"},
+                  without("decoder") | {"decoder"}),
 }  # fmt: skip
 
 LITE0_BLOCKS = {8: 5, 16: 11, 32: 16}

@@ -64,8 +64,17 @@ def test_every_context_and_every_window_matters(name: str, small_network: Networ
     close(model(tile, contexts, {n: w * 4 for n, w in windows.items()}), logits)  # and ratios
 
 
+SHARED: list[dict[str, Any]] = [
+    {},
+    {"ale": "concat"},
+    {"values_from": "local"},
+    {"share_encoders": "all"},
+    {"encoder": "mit_b0", "decoder": "segformer"},
+]
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("fields", [{}, {"ale": "concat"}, {"values_from": "local"}, {"share_encoders": "all"}])
+@pytest.mark.parametrize("fields", SHARED)
 def test_a_shared_context_equals_a_repeated_one(fields: dict[str, Any], small_network: Network) -> None:
     model = small_network(**fields)
     tile, contexts, windows = make_batch(model.config, tiles=3, shared=1)
@@ -129,6 +138,7 @@ CASES = [
     {"fusion": "average"},
     {"fusion": "weighted"},
     {"contexts": TWO, "ale": "none"},
+    {"encoder": "mit_b0", "decoder": "segformer"},
 ]
 
 
@@ -208,7 +218,14 @@ def error(got: Tensor, expected: Tensor) -> float:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "fields", [{}, {"ale": "e", "fusion": "weighted"}, {"encoder": "mit_b0", "width": 16}], ids=str
+    "fields",
+    [
+        {},
+        {"ale": "e", "fusion": "weighted"},
+        {"encoder": "mit_b0", "width": 16},
+        {"encoder": "mit_b0", "decoder": "segformer"},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("how", ["autocast", "weights"])
 def test_bfloat16_and_channels_last_agree_roughly(how: str, fields: dict[str, Any]) -> None:
@@ -245,10 +262,16 @@ def test_bfloat16_on_vgg16() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["fctl_lite", "fctl_vgg16", "fctl_mit_b0", "lcc_released", "fcn8s", "deeplabv3plus"])
-def test_a_pass_makes_no_tensor_on_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *((name, {}) for name in ("fctl_lite", "fctl_vgg16", "fctl_mit_b0", "lcc_released", "fcn8s", "deeplabv3plus")),
+        ("fctl_mit_b0", {"decoder": "segformer"}),
+    ],
+)
+def test_a_pass_makes_no_tensor_on_the_host(name: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # It would be copied to a GPU in every pass, which waits for it, and a CUDA graph cannot hold the copy.
-    config = preset(name)
+    config = preset(name, **fields)
     with torch.device("meta"):
         model = make_network(config).eval()
     inputs = random_inputs(config, "meta")

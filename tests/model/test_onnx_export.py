@@ -107,6 +107,12 @@ def test_a_refiner_is_refused_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
+def test_a_wrapped_network(tmp_path: Path) -> None:
+    config = preset("fctl_mit_b0", tile_size=64, classes=3, decoder="segformer", correlation_stride=16, ale_windows=[3])
+    check(write_network(tmp_path / "n.safetensors", config), tmp_path / "n.onnx")
+
+
+@pytest.mark.nightly
 def test_the_built_in_network_exported(tmp_path: Path) -> None:
     check(resolve_checkpoint("earth"), tmp_path / "earth.onnx")
 

@@ -16,6 +16,9 @@ from fctl_napari.datasets.far_labels.data_set import make_far_labels
 from fctl_napari.datasets.far_labels.record import read_far_labels
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.model.config import Context
+from fctl_napari.model.model_card import read_card
+from fctl_napari.model.wrap import wrap_checkpoint
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes
 from fctl_napari.training.data_settings import DataSettings
@@ -28,23 +31,26 @@ NETWORK = {"tile_size": 64, "width": 64, "correlation_stride": 8, "top_down": Tr
 
 def learn(folder: Path, out: Path, contexts: list[dict[str, Any]], seed: int) -> Path:
     """Train a network of these contexts on the training scenes alone."""
+    start = write_first_encoder("earth", out / "encoder.safetensors")
+    network = NETWORK | {"contexts": contexts}
+    return run(folder, out, seed=seed, network=network, init_from=str(start), steps=180, learning_rate=2e-3)
+
+
+def run(folder: Path, out: Path, **fields: Any) -> Path:
+    """Train on the training scenes alone."""
     names = (folder / "train.txt").read_text().split()
     config = TrainConfig(
         name="far",
-        seed=seed,
-        network=NETWORK | {"contexts": contexts},
-        init_from=str(write_first_encoder("earth", out / "encoder.safetensors")),
         data=DataSettings(
             classes=json.loads((folder / "classes.json").read_text()),
             scenes=[{"image": f"images/{name}.png", "truth": f"masks/{name}.png"} for name in names],  # type: ignore[arg-type]
         ),
         augment={"brightness": 0, "contrast": 0, "saturation": 0},  # type: ignore[arg-type]
-        steps=180,
         batch=8,
-        learning_rate=2e-3,
         loss="cross_entropy",
         batch_norm="trained",
         precision="auto",
+        **fields,
     )
     return train(config, out, data_folder=folder, device="cpu")
 
@@ -78,3 +84,23 @@ def test_only_contexts_learn_what_is_decided_beyond_the_tile(tmp_path: Path) -> 
         torch.set_num_threads(threads)
     assert blind["medium"] > 0.9, blind
     assert blind["none"] < 0.66, blind
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_a_wrapped_segformer_learns_what_it_could_not_know(tmp_path: Path) -> None:
+    """By day ``test_contexts_joined.py`` shows that its contexts learn at all."""
+    folder = make_far_labels(tmp_path / "data", "markers", distance=3, tile=64, scenes=SCENES)
+    fields: dict[str, Any] = {"network": {"tile_size": 64}, "steps": 60, "learning_rate": 1e-3}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        parent = run(folder, tmp_path / "parent", preset="segformer_b0", **fields)
+        wide = wrap_checkpoint(parent, tmp_path / "wide.safetensors", (Context(name="medium", scale=6.0),))
+        fields["network"] = read_card(wide).config.model_dump(exclude_defaults=True, exclude={"classes"})
+        fields |= {"preset": "fctl_mit_b0", "steps": 150, "init_from": str(wide)}
+        blind = [blind_accuracy(path, folder) for path in (parent, wide, run(folder, tmp_path / "run", **fields))]
+    finally:
+        torch.set_num_threads(threads)
+    assert blind[0] == blind[1] < 0.66, blind
+    assert blind[2] > 0.8, blind

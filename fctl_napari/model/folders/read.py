@@ -10,7 +10,7 @@ from torch import Tensor
 from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.files import local_path
 from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import check_path, save_checkpoint
+from fctl_napari.model.checkpoint import check_path, save_checkpoint, stored_dtype
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.folders.documents import fits_transformers
 from fctl_napari.model.folders.entry import read_entry
@@ -62,7 +62,7 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
     else:
         card = _card(folder, name or out.stem)
     state = {our_name(key): value for key, value in read_weights(folder).items()}
-    return save_checkpoint(out, _network(folder, card.config, state), card, _dtype(state))
+    return save_checkpoint(out, _network(folder, card.config, state), card, stored_dtype(state))
 
 
 def _card(folder: Path, name: str) -> Card:
@@ -111,13 +111,3 @@ def _network(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -> Netw
 
 def _is_count(key: str) -> bool:
     return key.endswith("num_batches_tracked")
-
-
-def _dtype(state: dict[str, Tensor]) -> torch.dtype:
-    """Return the dtype that ``save_checkpoint`` stores all weights in as they are.
-
-    It is half precision only if all have it but those that overflow, which stay as they are.
-    """
-    floating = [value for value in state.values() if value.is_floating_point()]
-    halves = all(value.dtype == torch.float16 or not value.half().isfinite().all() for value in floating)
-    return torch.float16 if halves else torch.float32

@@ -58,6 +58,7 @@ OTHERS: tuple[dict[str, Any], ...] = (
     {"lcf": False, "correlation_stride": 16},
     {"fusion": "released", "scale_logits": True},
     {"values_from": "local", "share_encoders": "all"},
+    {"decoder": "segformer", "correlation_stride": 16},
 )
 BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus")
 ENCODERS = ("vgg16", "resnet50")
