@@ -26,6 +26,7 @@ from fctl_napari.ablation.work import Share, make_features, seconds_per_step, tr
 from fctl_napari.cores import usable_cores
 from fctl_napari.exceptions import FctlError, InputError
 from fctl_napari.files import new_folder, write_json
+from fctl_napari.segmentation.inference.hardware import resolve_device
 from fctl_napari.segmentation.jobs.cluster import DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.worker import guarded
 from fctl_napari.words import count_of
@@ -99,6 +100,8 @@ def _run(request: AblationRequest, progress: Progress) -> Path:
         plan = make_plan(request, known)
         _copy_known(table, request, plan)
         if not _missing(table, plan.trainings):
+            if request.scheduler is None:
+                resolve_device(request.device)  # a device that is not there is refused whether it is needed or not
             return table
     else:
         plan = make_plan(request, steps=10**6)

@@ -19,7 +19,7 @@ from helpers_ablation import recipe, train_baseline, write_scene
 from fctl_napari.ablation.plan import AblationRequest, make_plan
 from fctl_napari.ablation.results import Result, read_results
 from fctl_napari.ablation.run import checkpoint_of, run_ablation
-from fctl_napari.exceptions import FctlError, InputError
+from fctl_napari.exceptions import ConfigError, FctlError, InputError
 from fctl_napari.model.model_card import read_card
 
 
@@ -77,6 +77,8 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     with pytest.raises(InputError, match="no trained network of table5-adaptive"):
         checkpoint_of(table, "table5-adaptive", seed=1)
     assert not (training.folder / "state.pt").exists()
+    with pytest.raises(ConfigError, match="device 'cuda:77' is not available here"):
+        run_ablation(ask(5, workers=1, device="cuda:77"))
 
     before = table.read_bytes()
     told.clear()
