@@ -137,14 +137,29 @@ def model_folder(
 
 
 def model_import(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with config.json and the weights.")],
+    source: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="A network from elsewhere.")],
     target: Annotated[Path, typer.Option("--out", metavar="NEW.safetensors", help="The checkpoint to write.")],
     name: Annotated[str | None, typer.Option(help="Name of the network.  [default: that of the file]")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Classes of a network that states none: QGIS style, CSV, JSON, a data set or a checkpoint.",
+        ),
+    ] = None,
+    tile_size: Annotated[
+        int | None, typer.Option(min=32, help="Tiles of a network that states none, px.  [default: 512]")
+    ] = None,
 ) -> None:
-    """Make a checkpoint of a folder: of fctl model folder, or a SegFormer's of transformers; nothing in it is run."""
-    from fctl_napari.cli.output import err, out
-    from fctl_napari.model.folders.read import import_folder
+    """Make a checkpoint of a folder of fctl model folder, a SegFormer's or a network's of segmentation_models.pytorch.
 
+    Of the latter a state dict is taken too. Nothing in it is run.
+    """
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.datasets.class_tables import class_table
+    from fctl_napari.model.folders.imported import import_network
+
+    table = None if classes is None else class_table(classes)
     with err.status("Importing"):
-        written = import_folder(folder, target, name)
+        written = import_network(source, target, name, table, tile_size)
     out.print(str(written), highlight=False, soft_wrap=True)

@@ -18,20 +18,47 @@ from fctl_napari.exceptions import ConfigError, fault_of
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
-    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner", "cascadepsp"
+    "fctl",
+    "segnet",
+    "unet",
+    "unet_resnet",
+    "fpn",
+    "pspnet",
+    "deeplabv3plus",
+    "deeplabv3plus_separable",
+    "icnet",
+    "segformer",
+    "glnet",
+    "refiner",
+    "cascadepsp",
 ]
 EncoderName = Literal[
-    "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
+    "vgg16",
+    "mit_b0",
+    "mit_b2",
+    "mit_b5",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "vgg16_bn",
+    "unet",
 ]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
 DecoderName = Literal["fcn8s", "linear", "mlp"]
 
+_RESNETS: tuple[EncoderName, ...] = ("resnet34", "resnet18", "resnet50", "resnet101")
 ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50"),
     "segnet": ("vgg16_bn",),
     "unet": ("unet",),
+    "unet_resnet": _RESNETS,
+    "fpn": _RESNETS,
     "pspnet": ("resnet50",),
     "deeplabv3plus": ("resnet50",),
+    "deeplabv3plus_separable": _RESNETS,
     "icnet": ("resnet50",),
     "segformer": ("mit_b0", "mit_b2", "mit_b5"),
     "glnet": ("resnet50",),
@@ -110,7 +137,8 @@ class FCtLConfig(BaseModel):
     ----------
     architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
-        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` and ``cascadepsp`` take a mask beside the image
+        ``glnet``. (FCN-8s is FCtL without contexts.) ``unet_resnet``, ``fpn`` and ``deeplabv3plus_separable`` are
+        those of the package segmentation_models.pytorch. ``refiner`` and ``cascadepsp`` take a mask beside the image
         and give a finer one.
     inference : {"local", "global"}
         Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's

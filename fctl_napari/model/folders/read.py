@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.files import local_path
-from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import check_path, save_checkpoint
-from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.folders.documents import fits_transformers
 from fctl_napari.model.folders.entry import read_entry
 from fctl_napari.model.folders.files import license_of, read_weights, require_folder, weight_hashes
+from fctl_napari.model.folders.filled import filled_network, stored_dtype
 from fctl_napari.model.folders.segformer import our_name, read_segformer, their_name
 from fctl_napari.model.model_card import Card
-from fctl_napari.model.network import Network
 
 
 def import_folder(folder: Path | str, out: Path | str, name: str | None = None) -> Path:
@@ -62,7 +57,9 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
     else:
         card = _card(folder, name or out.stem)
     state = {our_name(key): value for key, value in read_weights(folder).items()}
-    return save_checkpoint(out, _network(folder, card.config, state), card, _dtype(state))
+    fault = "they do not fit its config.json (classes, depths, widths); mend it, or download the folder again"
+    model = filled_network(folder, card.config, state, their_name, fault)
+    return save_checkpoint(out, model, card, stored_dtype(state))
 
 
 def _card(folder: Path, name: str) -> Card:
@@ -77,47 +74,3 @@ def _card(folder: Path, name: str) -> Card:
         classes=stated.classes,
         provenance={"imported": origin},
     )
-
-
-def _network(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -> Network:
-    """Build the network with its weights, whose names are ours."""
-    with torch.device("meta"):
-        model = make_network(config)
-    wanted = model.state_dict()
-    # A count of batches that only training reads, and that some files lack.
-    counts = {key: torch.zeros((), dtype=value.dtype) for key, value in wanted.items() if _is_count(key)}
-    state = {**counts, **state}
-    missing = [key for key in wanted if key not in state]
-    unknown = [key for key in state if key not in wanted]
-    both = [(key, state[key], value) for key, value in wanted.items() if key in state]
-    shapes = [key for key, own, value in both if own.shape != value.shape]
-    types = [key for key, own, value in both if own.is_floating_point() != value.is_floating_point()]
-    faults = {
-        "lack": missing,
-        "hold unknown": unknown,
-        "have other shapes for": shapes,
-        "are of another type for": types,
-    }
-    for what, keys in faults.items():
-        if keys:
-            some = ", ".join(map(their_name, keys[:3])) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-            raise CheckpointError(
-                f"{folder}: its weights {what} {some}, so they do not fit its config.json (classes, depths, widths); "
-                "mend it, or download the folder again."
-            )
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
-    return model.eval()
-
-
-def _is_count(key: str) -> bool:
-    return key.endswith("num_batches_tracked")
-
-
-def _dtype(state: dict[str, Tensor]) -> torch.dtype:
-    """Return the dtype that ``save_checkpoint`` stores all weights in as they are.
-
-    It is half precision only if all have it but those that overflow, which stay as they are.
-    """
-    floating = [value for value in state.values() if value.is_floating_point()]
-    halves = all(value.dtype == torch.float16 or not value.half().isfinite().all() for value in floating)
-    return torch.float16 if halves else torch.float32

@@ -59,7 +59,8 @@ OTHERS: tuple[dict[str, Any], ...] = (
     {"fusion": "released", "scale_logits": True},
     {"values_from": "local", "share_encoders": "all"},
 )
-BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus")
+SMP = ("unet_resnet", "fpn", "deeplabv3plus_separable")
+BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus", *SMP)
 ENCODERS = ("vgg16", "resnet50")
 
 
