@@ -16,6 +16,7 @@ from fctl_napari.model.baselines.segformer import segformer
 from fctl_napari.model.baselines.segnet import segnet
 from fctl_napari.model.baselines.unet import unet
 from fctl_napari.model.baselines.unet_resnet import unet_resnet
+from fctl_napari.model.baselines.upernet import UperNet
 from fctl_napari.model.config import ArchitectureName, FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.network import Network
@@ -31,6 +32,7 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "deeplabv3plus_separable": deeplabv3plus_separable,
     "icnet": icnet,
     "segformer": segformer,
+    "upernet": UperNet,
     "glnet": glnet,
     "refiner": Refiner,
     "cascadepsp": CascadePSP,
@@ -52,6 +54,8 @@ def make_network(config: FCtLConfig) -> Network:
 
     Raises
     ------
+    CheckpointError
+        The network runs through a package that is not installed.
     ConfigError
         The tile size does not fit the encoder, or the encoder has no features at ``finest_skip``.
     """

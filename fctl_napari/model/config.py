@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -28,6 +29,7 @@ ArchitectureName = Literal[
     "deeplabv3plus_separable",
     "icnet",
     "segformer",
+    "upernet",
     "glnet",
     "refiner",
     "cascadepsp",
@@ -45,6 +47,7 @@ EncoderName = Literal[
     "resnet101",
     "vgg16_bn",
     "unet",
+    "transformers",
 ]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
 DecoderName = Literal["fcn8s", "linear", "mlp"]
@@ -61,11 +64,15 @@ ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "deeplabv3plus_separable": _RESNETS,
     "icnet": ("resnet50",),
     "segformer": ("mit_b0", "mit_b2", "mit_b5"),
+    "upernet": ("transformers",),
     "glnet": ("resnet50",),
     "refiner": ("unet",),
     "cascadepsp": ("resnet50",),
 }
 """Encoders of each architecture, its own first."""
+
+OWN_ENCODERS: tuple[EncoderName, ...] = tuple(name for name in get_args(EncoderName) if name != "transformers")
+"""Encoders that are made by their names alone."""
 
 
 class Context(BaseModel):
@@ -138,8 +145,8 @@ class FCtLConfig(BaseModel):
     architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
         ``glnet``. (FCN-8s is FCtL without contexts.) ``unet_resnet``, ``fpn`` and ``deeplabv3plus_separable`` are
-        those of the package segmentation_models.pytorch. ``refiner`` and ``cascadepsp`` take a mask beside the image
-        and give a finer one.
+        those of the package segmentation_models.pytorch. ``upernet`` runs through the package transformers.
+        ``refiner`` and ``cascadepsp`` take a mask beside the image and give a finer one.
     inference : {"local", "global"}
         Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's
         size, of whose logits each tile takes its part ("global inference" of Table 1).
@@ -213,6 +220,8 @@ class FCtLConfig(BaseModel):
         of its contexts, for frozen encoders: a multinomial logistic regression, and one with a hidden layer.
     multi_grid : bool
         If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
+    transformers : str
+        Settings (JSON) from which the package transformers builds ``upernet``, whose own code then computes it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -252,6 +261,7 @@ class FCtLConfig(BaseModel):
     sharing: Literal["last", "down", "both"] = "last"
     decoder: DecoderName = "fcn8s"
     multi_grid: bool = False
+    transformers: str = ""
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -262,6 +272,7 @@ class FCtLConfig(BaseModel):
             "multi_grid": (False,),
             "gpe_unit": ("tile",),
             "decoder": ("fcn8s",),
+            "transformers": ("",),
         }
         return {key: value for key, value in dump(self).items() if value not in unset.get(key, ())}
 
@@ -276,6 +287,8 @@ class FCtLConfig(BaseModel):
             raise ValueError(f"decoder is an option of fctl, not of {self.architecture}; leave it out")
         if self.light and self.fc_channels is not None:
             raise ValueError(f"fc_channels is an option of the decoder fcn8s, not of {self.decoder}; leave it out")
+        if (self.backbone is not None) != (self.architecture == "upernet"):
+            raise ValueError("transformers holds the settings of upernet (JSON), which `fctl model import` alone makes")
         if self.sharing != "last" and self.architecture != "glnet":
             raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
@@ -334,8 +347,18 @@ class FCtLConfig(BaseModel):
     @property
     def title(self) -> str:
         """Title for people: architecture, encoder and, where it is not the tile, the input."""
+        if self.backbone is not None:
+            return f"UperNet over {self.backbone}" + (", sees the whole image" * (self.inference == "global"))
         head = f", {self.decoder} head" if self.light else ""
         return f"{self.architecture}, {self.encoder}{head}" + (", sees the whole image" * (self.inference == "global"))
+
+    @property
+    def backbone(self) -> str | None:
+        """Kind of the backbone of transformers, None for a network that does not run through that package."""
+        try:
+            return str(json.loads(self.transformers)["backbone_config"]["model_type"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
 
     @property
     def light(self) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.config import ENCODERS, EncoderName
+from fctl_napari.model.config import ENCODERS, OWN_ENCODERS, EncoderName
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits
 from fctl_napari.model.folders.smp import find_network
@@ -109,7 +108,7 @@ def matching_encoders(state: dict[str, Tensor]) -> tuple[EncoderName, ...]:
         Names of the encoders.
     """
     found: list[EncoderName] = []
-    for name in get_args(EncoderName):
+    for name in OWN_ENCODERS:
         with torch.device("meta"):
             encoder = make_encoder(name)
         try:

@@ -9,17 +9,25 @@ from fctl_napari.files import local_path
 from fctl_napari.model.checkpoint import check_path, save_checkpoint
 from fctl_napari.model.folders.documents import fits_transformers
 from fctl_napari.model.folders.entry import read_entry
-from fctl_napari.model.folders.files import license_of, read_weights, require_folder, weight_hashes
+from fctl_napari.model.folders.files import (
+    CONFIG,
+    license_of,
+    read_document,
+    read_weights,
+    require_folder,
+    weight_hashes,
+)
 from fctl_napari.model.folders.filled import filled_network, stored_dtype
 from fctl_napari.model.folders.segformer import our_name, read_segformer, their_name
+from fctl_napari.model.folders.upernet import filled_upernet, is_upernet, read_upernet
 from fctl_napari.model.model_card import Card
 
 
 def import_folder(folder: Path | str, out: Path | str, name: str | None = None) -> Path:
-    """Write a checkpoint from a folder that ``export_folder`` wrote, or of a SegFormer that transformers saved.
+    """Write a checkpoint from a folder of ``export_folder``, or of a SegFormer or UperNet that transformers saved.
 
     Nothing from the folder is run, and nothing is fetched. The weights are stored as they are. A SegFormer that was
-    trained elsewhere since it was written here is one of transformers.
+    trained elsewhere since it was written here is one of transformers. An UperNet needs that package, whose code runs.
 
     Parameters
     ----------
@@ -56,6 +64,9 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
         )
     else:
         card = _card(folder, name or out.stem)
+        if card.config.architecture == "upernet":
+            theirs = read_weights(folder)
+            return save_checkpoint(out, filled_upernet(folder, card.config, theirs), card, stored_dtype(theirs))
     state = {our_name(key): value for key, value in read_weights(folder).items()}
     fault = "they do not fit its config.json (classes, depths, widths); mend it, or download the folder again"
     model = filled_network(folder, card.config, state, their_name, fault)
@@ -64,7 +75,7 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
 
 def _card(folder: Path, name: str) -> Card:
     """Make the model card of a folder of transformers."""
-    stated = read_segformer(folder)
+    stated = (read_upernet if is_upernet(read_document(folder / CONFIG)) else read_segformer)(folder)
     license_name = license_of(folder)
     origin = {"folder": folder.resolve().name, "files": weight_hashes(folder), "license": license_name or "not stated"}
     return Card(

@@ -108,8 +108,8 @@ def read_segformer(folder: Path) -> Stated:
     if document.get("model_type") != MODEL_TYPE or (named and ARCHITECTURE not in named):
         kind = ", ".join(named) or document.get("model_type")
         raise CheckpointError(
-            f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE}, and folders of "
-            "`fctl model folder`, can be imported."
+            f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE} and "
+            "UperNetForSemanticSegmentation, and folders of `fctl model folder`, can be imported."
         )
     try:
         settings = Settings.model_validate(document)

@@ -75,7 +75,8 @@ def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineN
 def _torch_alone(config: FCtLConfig) -> bool:
     """Return whether only torch runs a network.
 
-    These are one that computes more or less by tile, one that shares every layer, and one with a light head, for which
-    features are kept.
+    These are one that computes more or less by tile, one that shares every layer, one with a light head, for which
+    features are kept, and one with the backbone Swin V2, whose logits OpenVINO 2026.4 changes.
     """
-    return config.architecture == "cascadepsp" or config.sharing != "last" or config.light
+    alone = config.architecture == "cascadepsp" or config.backbone == "swinv2"
+    return alone or config.sharing != "last" or config.light
