@@ -18,6 +18,8 @@ PATCH = 4
 """Stride of the first of them, px."""
 HEAD = ("hidden_size", "pool_scales")
 """Fields of ``config.json`` that the decoder is built from."""
+DERIVED = ("relative_position_index", "relative_coords_table")
+"""Buffers that follow from the settings, which only some versions of transformers store."""
 
 
 class Backbone(NamedTuple):
@@ -232,6 +234,11 @@ def build_theirs(config: FCtLConfig) -> nn.Module:
             use_auxiliary_head=False,
             **settings,
         )
-        return transformers.UperNetForSemanticSegmentation(stated)
+        theirs: nn.Module = transformers.UperNetForSemanticSegmentation(stated)
     except Exception as error:  # it raises whatever its parts do on settings that cannot be
         raise ConfigError(f"network settings: transformers cannot build it ({reason_of(error)}).") from error
+    for module in theirs.modules():
+        for name, values in list(module.named_buffers(recurse=False)):
+            if name in DERIVED:
+                module.register_buffer(name, values, persistent=False)
+    return theirs

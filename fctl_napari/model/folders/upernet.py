@@ -12,11 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError, ConfigError, fault_of, reason_of
-from fctl_napari.model.baselines.upernet import build_theirs, kept_settings
+from fctl_napari.model.baselines.upernet import DERIVED, build_theirs, kept_settings
 from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig, make_config
 from fctl_napari.model.encoders.base import Encoder
 from fctl_napari.model.folders.files import CONFIG, PREPROCESSOR, WEIGHTS, read_document
+from fctl_napari.model.folders.filled import renamed
 from fctl_napari.model.folders.labels import labelled_classes
 from fctl_napari.model.folders.preprocessor import normalization_of, read_preprocessor, tile_size_of
 from fctl_napari.model.folders.stated import Stated
@@ -24,10 +25,10 @@ from fctl_napari.model.network import Network
 
 ARCHITECTURE = "UperNetForSemanticSegmentation"
 MODEL_TYPE = "upernet"
+OURS = {"backbone.": "encoders.tile.backbone.", "decode_head.": "decoder.head."}
+"""Beginnings of the names of weights: theirs, and ours."""
 AUXILIARY = "auxiliary_head."
 """Beginning of the names of weights that only training uses."""
-DERIVED = ("relative_position_index", "relative_coords_table")
-"""Ends of the names of arrays that follow from the settings, which only some versions store."""
 
 
 class Settings(BaseModel):
@@ -149,7 +150,7 @@ def filled_upernet(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -
     CheckpointError
         Transformers is not installed, or weights are missing, unknown or of another shape.
     """
-    state = {key: value for key, value in state.items() if not key.startswith(AUXILIARY)}
+    state = {k: value for k, value in state.items() if not (k.startswith(AUXILIARY) or k.endswith(DERIVED))}
     try:
         model = make_network(config)
     except ConfigError as error:
@@ -168,8 +169,8 @@ def filled_upernet(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -
                 f"{folder}: its weights {what} {', '.join(names[:3])}, so they do not fit its {CONFIG}; mend it, or "
                 "download the folder again."
             )
-    model.encoder("tile").load_state_dict({f"backbone.{k}": v for k, v in theirs.backbone.state_dict().items()})
-    model.decoder.load_state_dict({f"head.{k}": v for k, v in theirs.decode_head.state_dict().items()})
+    read = {k: value for k, value in theirs.state_dict().items() if not k.endswith(DERIVED)}
+    model.load_state_dict({renamed(key, OURS): value for key, value in read.items()})
     return model.eval()
 
 

@@ -49,7 +49,12 @@ def make(kind: str) -> nn.Module:
     torch.manual_seed(0)
     backbone = getattr(transformers, kind)(out_features=STAGES, **SMALL[kind])
     config = transformers.UperNetConfig(
-        backbone_config=backbone, hidden_size=16, auxiliary_channels=8, id2label=dict(enumerate(NAMES)), num_labels=3
+        backbone_config=backbone,
+        hidden_size=16,
+        auxiliary_in_channels=48 if "Swin" in kind else 24,
+        auxiliary_channels=8,
+        id2label=dict(enumerate(NAMES)),
+        num_labels=3,
     )
     model: nn.Module = transformers.UperNetForSemanticSegmentation(config).eval()
     with torch.no_grad():
@@ -263,6 +268,16 @@ def test_without_transformers_a_sentence_says_so(
     code, shown, err = fctl("info", out)
     assert code == 0, err
     assert "UperNet over convnext" in shown
+
+
+def test_names_of_another_version_are_said_to_be(saved: Path, tmp_path: Path) -> None:
+    out = import_network(saved, tmp_path / "new.safetensors")
+    card = read_card(out)
+    state = {key.replace(".backbone.", ".backbone.former."): value.clone() for key, value in load_file(out).items()}
+    save_file(state, out, {"fctl": card.model_dump_json()})
+    with pytest.raises(CheckpointError, match="with this version of transformers; import its folder again") as caught:
+        load_checkpoint(out)
+    assert "\n" not in str(caught.value)
 
 
 def test_settings_of_other_networks_are_refused() -> None:
