@@ -139,31 +139,34 @@ def model_folder(
 
 
 def model_import(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="FOLDER|NET.onnx", help="A folder with config.json and the weights, or an ONNX file."),
-    ],
+    source: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="A network from elsewhere.")],
     target: Annotated[Path, typer.Option("--out", metavar="NEW.safetensors", help="The checkpoint to write.")],
     name: Annotated[str | None, typer.Option(help="Name of the network.  [default: that of the file]")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Classes of a network that states none: QGIS style, CSV, JSON, a data set or a checkpoint.",
+        ),
+    ] = None,
+    tile_size: Annotated[
+        int | None, typer.Option(min=32, help="Tiles of a network that states none, px.  [default: 512]")
+    ] = None,
     settings: Annotated[
         Path | None,
         typer.Option(metavar="NET.toml", help="Of an ONNX file: classes, px size, normalization, ... of the network."),
     ] = None,
 ) -> None:
-    """Make a checkpoint of an ONNX file, or of a folder of fctl model folder or transformers, whose code is not run."""
+    """Make a checkpoint of a network from elsewhere; no code that comes with it is run.
+
+    That is a folder of fctl model folder, transformers or segmentation_models.pytorch, a state dict of the latter, or
+    an ONNX file.
+    """
     from fctl_napari.cli.output import err, out
-    from fctl_napari.exceptions import ConfigError
+    from fctl_napari.datasets.class_tables import class_table
+    from fctl_napari.model.folders.imported import import_network
 
-    if source.suffix == ".onnx" and not source.is_dir():
-        from fctl_napari.model.onnx_files.read import import_onnx
-
-        with err.status("Importing"):
-            written = import_onnx(source, target, settings=settings, name=name)
-    else:
-        from fctl_napari.model.folders.read import import_folder
-
-        if settings is not None:
-            raise ConfigError("--settings: a folder has settings of its own; leave it out, or give a file NET.onnx.")
-        with err.status("Importing"):
-            written = import_folder(source, target, name)
+    table = None if classes is None else class_table(classes)
+    with err.status("Importing"):
+        written = import_network(source, target, name, table, tile_size, settings)
     out.print(str(written), highlight=False, soft_wrap=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.baselines.deeplab import deeplabv3plus
+from fctl_napari.model.baselines.deeplab_separable import deeplabv3plus_separable
+from fctl_napari.model.baselines.fpn import fpn
 from fctl_napari.model.baselines.glnet_sharing import glnet
 from fctl_napari.model.baselines.icnet import icnet
 from fctl_napari.model.baselines.pspnet import pspnet
@@ -13,6 +15,8 @@ from fctl_napari.model.baselines.refiner import Refiner
 from fctl_napari.model.baselines.segformer import segformer
 from fctl_napari.model.baselines.segnet import segnet
 from fctl_napari.model.baselines.unet import unet
+from fctl_napari.model.baselines.unet_resnet import unet_resnet
+from fctl_napari.model.baselines.upernet import UperNet
 from fctl_napari.model.config import ArchitectureName, FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.network import Network
@@ -22,10 +26,14 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "fctl": FCtL,
     "segnet": segnet,
     "unet": unet,
+    "unet_resnet": unet_resnet,
+    "fpn": fpn,
     "pspnet": pspnet,
     "deeplabv3plus": deeplabv3plus,
+    "deeplabv3plus_separable": deeplabv3plus_separable,
     "icnet": icnet,
     "segformer": segformer,
+    "upernet": UperNet,
     "glnet": glnet,
     "refiner": Refiner,
     "cascadepsp": CascadePSP,
@@ -48,6 +56,8 @@ def make_network(config: FCtLConfig) -> Network:
 
     Raises
     ------
+    CheckpointError
+        The network runs through a package that is not installed.
     ConfigError
         The tile size does not fit the encoder, or the encoder has no features at ``finest_skip``.
     """

@@ -112,7 +112,8 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (ConfigError, SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: its weights do not fit its settings ({reason}).") from error
+        again = " with this version of transformers; import its folder again" if card.config.backbone else ""
+        raise CheckpointError(f"{path}: its weights do not fit its settings ({reason}){again}.") from error
     if isinstance(model, OnnxNetwork):
         model.where = str(path)
     return model.to(device).eval(), card

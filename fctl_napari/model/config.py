@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -19,27 +20,61 @@ from fctl_napari.model.onnx_settings import LARGEST_TILE, SMALLEST_TILE, OnnxSet
 
 ContextName = Literal["local", "medium", "large"]
 ArchitectureName = Literal[
-    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner", "cascadepsp", "onnx"
+    "fctl",
+    "segnet",
+    "unet",
+    "unet_resnet",
+    "fpn",
+    "pspnet",
+    "deeplabv3plus",
+    "deeplabv3plus_separable",
+    "icnet",
+    "segformer",
+    "upernet",
+    "glnet",
+    "refiner",
+    "cascadepsp",
+    "onnx",
 ]
 EncoderName = Literal[
-    "vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50", "vgg16_bn", "unet"
+    "vgg16",
+    "mit_b0",
+    "mit_b2",
+    "mit_b5",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "vgg16_bn",
+    "unet",
+    "transformers",
 ]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
 DecoderName = Literal["fcn8s", "segformer", "linear", "mlp"]
 
+_RESNETS: tuple[EncoderName, ...] = ("resnet34", "resnet18", "resnet50", "resnet101")
 ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50"),
     "segnet": ("vgg16_bn",),
     "unet": ("unet",),
+    "unet_resnet": _RESNETS,
+    "fpn": _RESNETS,
     "pspnet": ("resnet50",),
     "deeplabv3plus": ("resnet50",),
+    "deeplabv3plus_separable": _RESNETS,
     "icnet": ("resnet50",),
     "segformer": ("mit_b0", "mit_b2", "mit_b5"),
+    "upernet": ("transformers",),
     "glnet": ("resnet50",),
     "refiner": ("unet",),
     "cascadepsp": ("resnet50",),
 }
 """Encoders of each architecture, its own first. A network that came as an ONNX file has none of them."""
+
+OWN_ENCODERS: tuple[EncoderName, ...] = tuple(name for name in get_args(EncoderName) if name != "transformers")
+"""Encoders that are made by their names alone."""
 
 
 class Context(BaseModel):
@@ -118,8 +153,10 @@ class FCtLConfig(BaseModel):
     ----------
     architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
-        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` and ``cascadepsp`` take a mask beside the image
-        and give a finer one. ``onnx`` is a network that came as an ONNX file, whose graph is run as it is.
+        ``glnet``. (FCN-8s is FCtL without contexts.) ``unet_resnet``, ``fpn`` and ``deeplabv3plus_separable`` are
+        those of the package segmentation_models.pytorch. ``upernet`` runs through the package transformers.
+        ``refiner`` and ``cascadepsp`` take a mask beside the image and give a finer one. ``onnx`` is a network
+        that came as an ONNX file, whose graph is run as it is.
     inference : {"local", "global"}
         Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's
         size, of whose logits each tile takes its part ("global inference" of Table 1).
@@ -197,6 +234,8 @@ class FCtLConfig(BaseModel):
         If True, the three dilated convolutions of DeepLab v3+'s last stage have 1, 2 and 4 times its dilation.
     onnx : OnnxSettings or None
         Input and output of a network that came as an ONNX file; None for all others.
+    transformers : str
+        Settings (JSON) from which the package transformers builds ``upernet``, whose own code then computes it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -237,6 +276,7 @@ class FCtLConfig(BaseModel):
     decoder: DecoderName = "fcn8s"
     multi_grid: bool = False
     onnx: OnnxSettings | None = None
+    transformers: str = ""
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -248,6 +288,7 @@ class FCtLConfig(BaseModel):
             "gpe_unit": ("tile",),
             "decoder": ("fcn8s",),
             "onnx": (None,),
+            "transformers": ("",),
         }
         return {key: value for key, value in dump(self).items() if value not in unset.get(key, ())}
 
@@ -267,6 +308,8 @@ class FCtLConfig(BaseModel):
             raise ValueError(f"the decoder segformer is for {fit}, not for {self.encoder}; choose one of them")
         if self.decoder == "segformer" and self.finest_skip != 8:
             raise ValueError("finest_skip is an option of the other decoders, not of segformer; leave it out")
+        if (self.backbone is not None) != (self.architecture == "upernet"):
+            raise ValueError("transformers holds the settings of upernet (JSON), which `fctl model import` alone makes")
         if self.sharing != "last" and self.architecture != "glnet":
             raise ValueError(f"sharing is an option of glnet, not of {self.architecture}; leave it out")
         if self.bands and self.refines:
@@ -340,10 +383,20 @@ class FCtLConfig(BaseModel):
         """Title for people: architecture, encoder and, where it is not the tile, the input."""
         if self.onnx is not None:
             return "ONNX network"
+        view = ", sees the whole image" if self.inference == "global" else ""
+        if self.backbone is not None:
+            return f"UperNet over {self.backbone}{view}"
         kind = "head" if self.light else "decoder"
         decoder = f", {self.decoder} {kind}" if self.decoder != "fcn8s" else ""
-        view = ", sees the whole image" if self.inference == "global" else ""
         return f"{self.architecture}, {self.encoder}{decoder}{view}"
+
+    @property
+    def backbone(self) -> str | None:
+        """Kind of the backbone of transformers, None for a network that does not run through that package."""
+        try:
+            return str(json.loads(self.transformers)["backbone_config"]["model_type"])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
 
     @property
     def light(self) -> bool:

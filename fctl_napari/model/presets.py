@@ -61,6 +61,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "segformer_b5": _baseline("segformer", "mit_b5"),
     "glnet": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,)},
     "glnet_both": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,), "sharing": "both"},
+    "unet_resnet": _baseline("unet_resnet"),
+    "fpn": _baseline("fpn"),
+    "deeplabv3plus_separable": _baseline("deeplabv3plus_separable"),
     "refiner": _baseline("refiner") | {"tile_size": 256},
     "cascadepsp": _baseline("cascadepsp") | {"contexts": (GLOBAL_VIEW,), "tile_size": 900},
 }

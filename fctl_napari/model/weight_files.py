@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.config import ENCODERS, EncoderName
+from fctl_napari.model.config import ENCODERS, OWN_ENCODERS, EncoderName
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits
+from fctl_napari.model.folders.smp import find_network
 from fctl_napari.model.model_card import read_card
 from fctl_napari.model.presets import PRESETS, preset
 from fctl_napari.model.released import read_released, released_kind
@@ -76,6 +76,10 @@ def identify(path: Path | str) -> Identity:
         argument = "a context's file (MEDIUM or LARGE)" if kind == "context" else "the tile's file (ALL)"
         return Identity(f"of the released network, {argument}", "fctl import-released", ("lcc_released",))
     encoders = matching_encoders(state)
+    if not encoders and any(key.endswith("encoder.conv1.weight") for key in state):
+        network = find_network(path, state)
+        what = f"{network.title} of segmentation_models.pytorch, {count_of(network.outputs, 'score')} per px"
+        return Identity(what, f"fctl model import {path}", ())
     if not encoders:
         some = ", ".join(list(state)[:3])
         raise CheckpointError(
@@ -104,7 +108,7 @@ def matching_encoders(state: dict[str, Tensor]) -> tuple[EncoderName, ...]:
         Names of the encoders.
     """
     found: list[EncoderName] = []
-    for name in get_args(EncoderName):
+    for name in OWN_ENCODERS:
         with torch.device("meta"):
             encoder = make_encoder(name)
         try:

@@ -26,7 +26,10 @@ from . import helpers_published
 from .conftest import Batch, encode
 from .test_encoders import imagenet, random_images
 
-QUICK = ("segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer_b0", "glnet")
+QUICK = (
+    *("segnet", "unet", "unet_resnet", "fpn", "pspnet", "deeplabv3plus", "deeplabv3plus_separable", "icnet"),
+    *("segformer_b0", "glnet"),
+)
 """All but those that are another one, only larger."""
 
 
@@ -108,7 +111,11 @@ def test_sizes_are_the_published_ones(name: str, classes: int, millions: float, 
 
 def test_sizes_that_are_published_to_the_last_parameter() -> None:
     with torch.device("meta"):
-        assert count(make_encoder("resnet50")) == 25_557_032 - 2_049_000  # torchvision's, without fc
+        # torchvision's, without fc
+        assert count(make_encoder("resnet18")) == 11_689_512 - 513_000
+        assert count(make_encoder("resnet34")) == 21_797_672 - 513_000
+        assert count(make_encoder("resnet50")) == 25_557_032 - 2_049_000
+        assert count(make_encoder("resnet101")) == 44_549_160 - 2_049_000
         assert count(make_encoder("vgg16_bn")) == 138_365_992 - 123_642_856  # torchvision's, without its classifier
         vgg16 = 138_357_544 - 4_097_000  # torchvision's, without its last layer: FCN-8s's but for the scores
         fcn = on_meta("fcn8s", classes=21)

@@ -35,7 +35,7 @@ LARGE = Context(name="large", scale="global")
         ({"ale_windows": ()}, r"ale_windows must be odd sizes"),
         ({"top_down": True, "width": 16}, r"top_down needs a correlation_stride under 32 and a width"),
         ({"top_down": True, "correlation_stride": 16}, r"top_down needs a correlation_stride under 32 and a width"),
-        ({"encoder": "resnet18"}, r"encoder: .*'vgg16'"),
+        ({"encoder": "resnet7"}, r"encoder: .*'vgg16'"),
         ({"tile_size": 8}, r"tile_size: .*at least 32"),
         ({"classes": 1}, r"classes: .*at least 2"),
         ({"correlation_stride": 4}, r"correlation_stride: .*8, 16 or 32"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.exceptions import CheckpointError, ConfigError
-from fctl_napari.model.config import EncoderName
+from fctl_napari.model.config import OWN_ENCODERS
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d
 from fctl_napari.model.encoders.vgg16 import VGG16
@@ -77,7 +77,7 @@ ALIKE = ("mit_b2", "mit_b5", "vgg16")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.nightly] if name in ALIKE else []) for name in get_args(EncoderName)],
+    [pytest.param(name, marks=[pytest.mark.nightly] if name in ALIKE else []) for name in OWN_ENCODERS],
 )
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(name: Any) -> None:
     torch.manual_seed(0)

@@ -28,8 +28,11 @@ from fctl_napari.training.data import TileSampler, open_scenes
 from fctl_napari.training.trainer import Trainer
 
 CLASSES = {"classes": [{"name": "dark", "color": (0, 0, 0)}, {"name": "bright", "color": (255, 255, 255)}]}
-LARGE = ("icnet", "segnet", "unet", "pspnet", "deeplabv3plus", "glnet", "glnet_both")
-"""Each saves 350 to 750 MB of weights and optimizer state; by day segformer_b0 stands in, and ``segmented``'s icnet."""
+LARGE = (
+    *("icnet", "segnet", "unet", "unet_resnet", "fpn", "pspnet", "deeplabv3plus", "deeplabv3plus_separable"),
+    *("glnet", "glnet_both"),
+)
+"""Each saves 250 to 750 MB of weights and optimizer state; by day segformer_b0 stands in, and ``segmented``'s icnet."""
 PRESETS = ("segformer_b0", *(pytest.param(name, marks=pytest.mark.nightly) for name in LARGE))
 
 

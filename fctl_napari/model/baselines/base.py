@@ -146,6 +146,24 @@ def like(x: Tensor, other: Tensor) -> Tensor:
     return resize(x, (other.shape[-2], other.shape[-1]))
 
 
+def stretch(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample a map bilinearly so that the centers of its outermost cells are those of the new ones.
+
+    Parameters
+    ----------
+    x : Tensor of float [B, C, h, w]
+        Map.
+    size : tuple of 2 int
+        Number of cells along y and x.
+
+    Returns
+    -------
+    Tensor of float [B, C, h', w']
+        Resampled map.
+    """
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
 class ConvNorm(nn.Sequential):
     """Convolution without bias, batch norm and ReLU.
 

@@ -15,7 +15,7 @@ from fctl_napari.model.baselines.base import Baseline, ConvNorm, Decoder, like, 
 from fctl_napari.model.baselines.pspnet import BINS
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Encoder, Features
-from fctl_napari.model.encoders.resnet import BLOCKS, ResNet50
+from fctl_napari.model.encoders.resnet import VARIANTS, ResNet50
 
 LOW, WIDTH = 256, 128
 """Channels of the coarsest branch, and of the fused ones."""
@@ -131,7 +131,8 @@ class ICNet(Baseline):
         assert isinstance(encoder, ResNet50)
         fine = encoder.normalize(images)
         blocks = [block for name, _ in encoder.stages for block in encoder.get_submodule(name).children()]
-        shared = BLOCKS[0] + 1  # the branches share everything up to the first block of the second stage
+        # The branches share everything up to the first block of the second stage.
+        shared = VARIANTS["resnet50"].counts[0] + 1
         middle = encoder.stem(_halve(fine))
         for block in blocks[:shared]:
             middle = encoder.run(block, middle)

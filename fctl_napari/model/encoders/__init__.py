@@ -4,7 +4,8 @@ from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.base import Encoder, Features
 from fctl_napari.model.encoders.efficientnet import EfficientNetLite
 from fctl_napari.model.encoders.mit import MixTransformer
-from fctl_napari.model.encoders.resnet import ResNet50
+from fctl_napari.model.encoders.resnet import VARIANTS as RESNETS
+from fctl_napari.model.encoders.resnet import ResNet
 from fctl_napari.model.encoders.unet import UNetEncoder
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.encoders.vgg16_bn import VGG16BatchNorm
@@ -32,8 +33,8 @@ def make_encoder(name: EncoderName, in_channels: int = 3) -> Encoder:
         return VGG16(in_channels)
     if name in ("efficientnet_lite0", "efficientnet_lite2"):
         return EfficientNetLite(name, in_channels)
-    if name == "resnet50":
-        return ResNet50(in_channels=in_channels)
+    if name in RESNETS:
+        return ResNet(name, in_channels=in_channels)
     if name == "vgg16_bn":
         return VGG16BatchNorm(in_channels)
     if name == "unet":

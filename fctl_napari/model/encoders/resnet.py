@@ -1,17 +1,63 @@
-"""ResNet-50 (He et al., 2016) and its dilated forms, with the module names of torchvision's file."""
+"""ResNets (He et al., 2016) and their dilated forms, with the module names of torchvision's files."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.model.batch_norms import BatchNorm
+from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.base import Encoder, Features
 
-BLOCKS = (3, 4, 6, 3)
-EXPANSION = 4
+STEM = 64
+"""Channels of the stem."""
+
+
+def _shortcut(before: int, after: int, stride: int) -> nn.Module:
+    """Build the path beside a block's convolutions."""
+    if stride == 1 and before == after:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), BatchNorm(after))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a residual, the first with a stride, both with dilation.
+
+    Parameters
+    ----------
+    before, inner : int
+        Channels of the input and of the output.
+    stride, dilation : int
+        Stride of the first convolution and dilation of both, cells.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, before: int, inner: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, inner, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.bn1 = BatchNorm(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, padding=dilation, dilation=dilation, bias=False)
+        self.bn2 = BatchNorm(inner)
+        self.downsample = _shortcut(before, inner, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, before, h, w]
+            Feature map.
+
+        Returns
+        -------
+        Tensor of float [B, inner, h / stride, w / stride]
+            Feature map.
+        """
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + self.downsample(x))
 
 
 class Bottleneck(nn.Module):
@@ -25,20 +71,18 @@ class Bottleneck(nn.Module):
         Stride and dilation of the 3x3 convolution, cells.
     """
 
+    expansion: ClassVar[int] = 4
+
     def __init__(self, before: int, inner: int, stride: int, dilation: int) -> None:
         super().__init__()
-        after = inner * EXPANSION
+        after = inner * self.expansion
         self.conv1 = nn.Conv2d(before, inner, 1, bias=False)
         self.bn1 = BatchNorm(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=dilation, dilation=dilation, bias=False)
         self.bn2 = BatchNorm(inner)
         self.conv3 = nn.Conv2d(inner, after, 1, bias=False)
         self.bn3 = BatchNorm(after)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), BatchNorm(after))
-            if stride > 1 or before != after
-            else nn.Identity()
-        )
+        self.downsample = _shortcut(before, after, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block.
@@ -58,20 +102,51 @@ class Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(out)) + self.downsample(x))
 
 
-class ResNet50(Encoder):
-    """ResNet-50 for tiles of any size.
+class Variant(NamedTuple):
+    """Layers of a ResNet.
 
-    Strides 4, 8, 16, 32 have 256, 512, 1024, 2048 channels.
+    Attributes
+    ----------
+    block : type of BasicBlock or Bottleneck
+        Kind of its blocks.
+    counts : tuple of 4 int
+        Blocks of each stage.
+    published : str
+        Torchvision's file of its weights.
+    """
+
+    block: type[BasicBlock] | type[Bottleneck]
+    counts: tuple[int, int, int, int]
+    published: str
+
+
+VARIANTS: dict[EncoderName, Variant] = {
+    "resnet18": Variant(BasicBlock, (2, 2, 2, 2), "resnet18-f37072fd.pth"),
+    "resnet34": Variant(BasicBlock, (3, 4, 6, 3), "resnet34-b627a593.pth"),
+    "resnet50": Variant(Bottleneck, (3, 4, 6, 3), "resnet50-0676ba61.pth"),
+    "resnet101": Variant(Bottleneck, (3, 4, 23, 3), "resnet101-63fe2227.pth"),
+}
+
+
+class ResNet(Encoder):
+    """ResNet for tiles of any size.
+
+    Strides 4, 8, 16, 32 have 64, 128, 256, 512 channels, four times as many with bottlenecks.
 
     Parameters
     ----------
+    name : EncoderName
+        Key of ``VARIANTS``.
     output_stride : int, optional
         Stride of the last stage: 32, or 16 or 8. Under 32, later stages are dilated instead of strided (Chen et al.,
         2017), with the same weights.
     in_channels : int, optional
         Number of bands of the input.
-    multi_grid : tuple of 3 int, optional
-        Multiples of the last stage's dilation, by block.
+    multi_grid : tuple of int, optional
+        Multiples of the last stage's dilation, by block. Without, its first block keeps the dilation of the stage
+        before, as torchvision's does.
+    fine : bool, optional
+        If True, the stem's features before its pooling are given at stride 2.
 
     Attributes
     ----------
@@ -80,36 +155,58 @@ class ResNet50(Encoder):
     """
 
     first_weight: ClassVar[str] = "conv1.weight"
-    published: str = "resnet50-0676ba61.pth (torchvision)"
 
     def __init__(
-        self, output_stride: int = 32, in_channels: int = 3, multi_grid: tuple[int, int, int] | None = None
+        self,
+        name: EncoderName,
+        output_stride: int = 32,
+        in_channels: int = 3,
+        multi_grid: tuple[int, ...] | None = None,
+        fine: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = BatchNorm(64)
-        self.channels = {}
+        variant = VARIANTS[name]
+        self.published = f"{variant.published} (torchvision)"
+        self.conv1 = nn.Conv2d(in_channels, STEM, 7, 2, padding=3, bias=False)
+        self.bn1 = BatchNorm(STEM)
+        self.fine = fine
+        self.channels = {2: STEM} if fine else {}
         self.stages: list[tuple[str, int]] = []
-        before, stride, dilation = 64, 4, 1
-        for number, count in enumerate(BLOCKS, 1):
+        before, stride, dilation = STEM, 4, 1
+        for number, count in enumerate(variant.counts, 1):
             inner = 32 * 2**number
             step, first = (1 if number == 1 else 2), dilation
             if step * stride > output_stride:
                 step, dilation = 1, dilation * 2
             stride *= step
             dilations = [first] + (count - 1) * [dilation]
-            if multi_grid is not None and number == len(BLOCKS):
+            if multi_grid is not None and number == len(variant.counts):
                 dilations = [factor * dilation for factor in multi_grid]
             blocks = []
             for position, one in enumerate(dilations):
-                blocks.append(Bottleneck(before, inner, 1 if position else step, one))
-                before = inner * EXPANSION
+                blocks.append(variant.block(before, inner, 1 if position else step, one))
+                before = inner * variant.block.expansion
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             self.stages.append((f"layer{number}", stride))
             self.channels[stride] = before
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def first(self, images: Tensor) -> Tensor:
+        """Convolve images to stride 2.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, C, T, T]
+            Normalized images.
+
+        Returns
+        -------
+        Tensor of float [B, 64, T / 2, T / 2]
+            Feature map, rounded up in size.
+        """
+        return F.relu(self.bn1(self.conv1(images)))
 
     def stem(self, images: Tensor) -> Tensor:
         """Convolve and pool images to stride 4.
@@ -124,7 +221,7 @@ class ResNet50(Encoder):
         Tensor of float [B, 64, T / 4, T / 4]
             Feature map, rounded up in size.
         """
-        return F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, padding=1)
+        return _pool(self.first(images))
 
     def features(self, images: Tensor, last_stride: int) -> Features:
         """Run the stages and keep the last output at each stride.
@@ -141,7 +238,9 @@ class ResNet50(Encoder):
         Features
             Maps [B, C, h, w] by stride.
         """
-        return self.run_stages(self.stem(images), last_stride)
+        first = self.first(images)
+        found = {2: first} if self.fine else {}
+        return found | self.run_stages(_pool(first), last_stride)
 
     def run_stages(self, x: Tensor, last_stride: int) -> Features:
         """Run the stages after the stem.
@@ -168,7 +267,7 @@ class ResNet50(Encoder):
         return found
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take the arrays of torchvision's ResNet-50, whose keys are this module's.
+        """Take the arrays of torchvision's ResNet, whose keys are this module's.
 
         Parameters
         ----------
@@ -181,3 +280,23 @@ class ResNet50(Encoder):
             The arrays without the classifier ``fc``.
         """
         return {key: value for key, value in state.items() if not key.startswith("fc.")}
+
+
+class ResNet50(ResNet):
+    """ResNet-50, see ``ResNet``.
+
+    Parameters
+    ----------
+    output_stride, in_channels, multi_grid : optional
+        As of ``ResNet``.
+    """
+
+    def __init__(
+        self, output_stride: int = 32, in_channels: int = 3, multi_grid: tuple[int, int, int] | None = None
+    ) -> None:
+        super().__init__("resnet50", output_stride, in_channels, multi_grid)
+
+
+def _pool(x: Tensor) -> Tensor:
+    """Pool the stem's features to stride 4."""
+    return F.max_pool2d(x, 3, 2, padding=1)

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.files import local_path
-from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import check_path, save_checkpoint, stored_dtype
-from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.folders.documents import fits_transformers
 from fctl_napari.model.folders.entry import read_entry
-from fctl_napari.model.folders.files import license_of, read_weights, require_folder, weight_hashes
+from fctl_napari.model.folders.files import (
+    CONFIG,
+    license_of,
+    read_document,
+    read_weights,
+    require_folder,
+    weight_hashes,
+)
+from fctl_napari.model.folders.filled import filled_network
 from fctl_napari.model.folders.segformer import our_name, read_segformer, their_name
+from fctl_napari.model.folders.upernet import filled_upernet, is_upernet, read_upernet
 from fctl_napari.model.model_card import Card
-from fctl_napari.model.network import Network
 
 
 def import_folder(folder: Path | str, out: Path | str, name: str | None = None) -> Path:
-    """Write a checkpoint from a folder that ``export_folder`` wrote, or of a SegFormer that transformers saved.
+    """Write a checkpoint from a folder of ``export_folder``, or of a SegFormer or UperNet that transformers saved.
 
     Nothing from the folder is run, and nothing is fetched. The weights are stored as they are. A SegFormer that was
-    trained elsewhere since it was written here is one of transformers.
+    trained elsewhere since it was written here is one of transformers. An UperNet needs that package, whose code runs.
 
     Parameters
     ----------
@@ -61,13 +64,18 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
         )
     else:
         card = _card(folder, name or out.stem)
+        if card.config.architecture == "upernet":
+            theirs = read_weights(folder)
+            return save_checkpoint(out, filled_upernet(folder, card.config, theirs), card, stored_dtype(theirs))
     state = {our_name(key): value for key, value in read_weights(folder).items()}
-    return save_checkpoint(out, _network(folder, card.config, state), card, stored_dtype(state))
+    fault = "they do not fit its config.json (classes, depths, widths); mend it, or download the folder again"
+    model = filled_network(folder, card.config, state, their_name, fault)
+    return save_checkpoint(out, model, card, stored_dtype(state))
 
 
 def _card(folder: Path, name: str) -> Card:
     """Make the model card of a folder of transformers."""
-    stated = read_segformer(folder)
+    stated = (read_upernet if is_upernet(read_document(folder / CONFIG)) else read_segformer)(folder)
     license_name = license_of(folder)
     origin = {"folder": folder.resolve().name, "files": weight_hashes(folder), "license": license_name or "not stated"}
     return Card(
@@ -77,37 +85,3 @@ def _card(folder: Path, name: str) -> Card:
         classes=stated.classes,
         provenance={"imported": origin},
     )
-
-
-def _network(folder: Path, config: FCtLConfig, state: dict[str, Tensor]) -> Network:
-    """Build the network with its weights, whose names are ours."""
-    with torch.device("meta"):
-        model = make_network(config)
-    wanted = model.state_dict()
-    # A count of batches that only training reads, and that some files lack.
-    counts = {key: torch.zeros((), dtype=value.dtype) for key, value in wanted.items() if _is_count(key)}
-    state = {**counts, **state}
-    missing = [key for key in wanted if key not in state]
-    unknown = [key for key in state if key not in wanted]
-    both = [(key, state[key], value) for key, value in wanted.items() if key in state]
-    shapes = [key for key, own, value in both if own.shape != value.shape]
-    types = [key for key, own, value in both if own.is_floating_point() != value.is_floating_point()]
-    faults = {
-        "lack": missing,
-        "hold unknown": unknown,
-        "have other shapes for": shapes,
-        "are of another type for": types,
-    }
-    for what, keys in faults.items():
-        if keys:
-            some = ", ".join(map(their_name, keys[:3])) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-            raise CheckpointError(
-                f"{folder}: its weights {what} {some}, so they do not fit its config.json (classes, depths, widths); "
-                "mend it, or download the folder again."
-            )
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
-    return model.eval()
-
-
-def _is_count(key: str) -> bool:
-    return key.endswith("num_batches_tracked")

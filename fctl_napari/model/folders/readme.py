@@ -149,7 +149,7 @@ def _lineage(card: Card, identity: str) -> str:
     if card.learned_images:
         sentences.append(f"It learned from corrections of {', '.join(image['name'] for image in card.learned_images)}.")
     if imported := known.get("imported"):
-        sentences.append(f"It goes back to the folder {_line(str(imported.get('folder')))}.")
+        sentences.append(f"It goes back to {_line(str(imported.get('folder')))}.")
     start = known.get("training", {}).get("init_from")
     if start:
         sentences.append(f"Its training started from {_line(str(start))}.")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fctl_napari.class_colors import new_colors
 from fctl_napari.exceptions import CheckpointError, fault_of
 from fctl_napari.model.baselines.segformer import WIDTHS
-from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import RGB, EncoderName, FCtLConfig
-from fctl_napari.model.encoders.base import IMAGENET_MEAN, IMAGENET_STD
+from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.mit import HEADS, MLP_RATIO, REDUCTIONS, VARIANTS, MixTransformer, Variant
 from fctl_napari.model.folders.files import CONFIG, PREPROCESSOR, read_document
+from fctl_napari.model.folders.filled import renamed
+from fctl_napari.model.folders.labels import labelled_classes
+from fctl_napari.model.folders.preprocessor import normalization_of, read_preprocessor, tile_size_of
+from fctl_napari.model.folders.stated import Stated
 from fctl_napari.model.presets import preset
-from fctl_napari.words import count_of
 
 ARCHITECTURE = "SegformerForSemanticSegmentation"
 MODEL_TYPE = "segformer"
@@ -33,11 +32,6 @@ ELSEWHERE = {
 
 PATCHES = (7, 3, 3, 3)
 STRIDES = (4, 2, 2, 2)
-DEFAULT_TILE = 512
-LARGEST_TILE = 4096
-
-_Positive = Annotated[float, Field(gt=0)]
-_Colors = TypeAdapter(list[tuple[Annotated[int, Field(ge=0, le=255)], ...]])
 
 
 class Settings(BaseModel):
@@ -89,49 +83,6 @@ class Settings(BaseModel):
     palette: Any = None
 
 
-class Preprocessor(BaseModel):
-    """Fields of ``preprocessor_config.json`` that count here, with the defaults of transformers.
-
-    Attributes
-    ----------
-    do_rescale, do_normalize : bool
-        If True, values are multiplied by ``rescale_factor``, then normalized by mean and standard deviation.
-    rescale_factor : float
-        Factor.
-    image_mean, image_std : tuple of float
-        Mean and standard deviation of each band.
-    size : int, tuple of int, dict of str to int or None
-        Side or sides of the input, px.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
-
-    do_rescale: bool = True
-    rescale_factor: _Positive = 1 / 255
-    do_normalize: bool = True
-    image_mean: tuple[float, ...] = tuple(value / 255 for value in IMAGENET_MEAN)
-    image_std: tuple[_Positive, ...] = tuple(value / 255 for value in IMAGENET_STD)
-    size: int | tuple[int, ...] | dict[str, int | None] | None = None
-
-
-class Stated(NamedTuple):
-    """Network that a folder states.
-
-    Attributes
-    ----------
-    config : FCtLConfig
-        Our settings.
-    classes : ClassTable
-        Its classes.
-    title : str
-        Name for people: ``"SegFormer-B0"``.
-    """
-
-    config: FCtLConfig
-    classes: ClassTable
-    title: str
-
-
 def read_segformer(folder: Path) -> Stated:
     """Read the settings of a SegFormer's folder.
 
@@ -157,19 +108,23 @@ def read_segformer(folder: Path) -> Stated:
     if document.get("model_type") != MODEL_TYPE or (named and ARCHITECTURE not in named):
         kind = ", ".join(named) or document.get("model_type")
         raise CheckpointError(
-            f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE}, and folders of "
-            "`fctl model folder`, can be imported."
+            f"{path}: is of {kind or 'no named architecture'}; only networks of {ARCHITECTURE} and "
+            "UperNetForSemanticSegmentation, and folders of `fctl model folder`, can be imported."
         )
-    settings = _checked(Settings, path, document)
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {fault_of(error)}.") from error
     encoder = _encoder(path, settings)
-    classes = _classes(path, settings)
+    classes = labelled_classes(path, settings.id2label, settings.num_labels, settings.palette)
     pre_path = folder / PREPROCESSOR
-    pre = _checked(Preprocessor, pre_path, read_document(pre_path)) if pre_path.is_file() else Preprocessor()
+    pre = read_preprocessor(folder)
+    size_path, size = (pre_path, pre.size) if pre.size else (path, settings.image_size)
     config = preset(
         f"segformer_{encoder.removeprefix('mit_')}",
         classes=len(classes),
-        tile_size=_tile_size(*((pre_path, pre.size) if pre.size else (path, settings.image_size))),
-        **_normalization(pre_path, pre),
+        tile_size=tile_size_of(size_path, size, MixTransformer.multiple_of),
+        **normalization_of(pre_path, pre),
     )
     return Stated(config, classes, f"SegFormer-{encoder.removeprefix('mit_').upper()}")
 
@@ -187,7 +142,7 @@ def our_name(name: str) -> str:
     str
         Our name; the same name if it is none of a SegFormer.
     """
-    return _renamed(name, {theirs: ours for ours, theirs in PREFIXES.items()})
+    return renamed(name, {theirs: ours for ours, theirs in PREFIXES.items()})
 
 
 def their_name(name: str) -> str:
@@ -203,21 +158,7 @@ def their_name(name: str) -> str:
     str
         The name in transformers.
     """
-    return _renamed(name, PREFIXES)
-
-
-def _renamed(name: str, prefixes: dict[str, str]) -> str:
-    for before, after in prefixes.items():
-        if name.startswith(before):
-            return after + name.removeprefix(before)
-    return name
-
-
-def _checked(kind: type[Any], path: Path, document: dict[str, Any]) -> Any:
-    try:
-        return kind.model_validate(document)
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: {fault_of(error)}.") from error
+    return renamed(name, PREFIXES)
 
 
 def _encoder(path: Path, settings: Settings) -> EncoderName:
@@ -248,61 +189,3 @@ def _encoder(path: Path, settings: Settings) -> EncoderName:
                 f"{value}."
             )
     return encoder
-
-
-def _classes(path: Path, settings: Settings) -> ClassTable:
-    """Make the class table, in which names that stand twice get their index."""
-    labels = settings.id2label or {k: f"LABEL_{k}" for k in range(settings.num_labels or 2)}
-    if sorted(labels) != list(range(len(labels))):
-        raise CheckpointError(f"{path}: id2label does not number the classes 0, 1, 2, ...; mend it.")
-    if not 2 <= len(labels) <= 250:
-        raise CheckpointError(f"{path}: has {count_of(len(labels), 'class')}; networks of 2 to 250 can be imported.")
-    given = [labels[k].strip() or f"class {k}" for k in range(len(labels))]
-    names = [f"{name} ({k})" if given.count(name) > 1 else name for k, name in enumerate(given)]
-    colors = _palette(settings.palette, len(names)) or new_colors(names)
-    rows = [{"name": name, "color": color} for name, color in zip(names, colors, strict=True)]
-    try:
-        return ClassTable.model_validate({"classes": rows})
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: id2label: {fault_of(error)}.") from error
-
-
-def _palette(stated: Any, count: int) -> list[tuple[int, ...]] | None:
-    """Return a color for each class, or None if the folder states no such list."""
-    try:
-        colors = _Colors.validate_python(stated)
-    except ValidationError:
-        return None
-    return colors if len(colors) == count and all(len(color) == 3 for color in colors) else None
-
-
-def _tile_size(path: Path, stated: int | tuple[int, ...] | dict[str, int | None] | None) -> int:
-    """Return the multiple of what the encoder takes that is nearest to the shorter side that a document states."""
-    sides = list(stated.values()) if isinstance(stated, dict) else stated if isinstance(stated, tuple) else [stated]
-    side = min((side for side in sides if side), default=DEFAULT_TILE)
-    step = MixTransformer.multiple_of
-    if not step <= side <= LARGEST_TILE:
-        raise CheckpointError(f"{path}: states tiles of {side} px; state a size of {step} to {LARGEST_TILE}.")
-    return round(side / step) * step
-
-
-def _normalization(path: Path, pre: Preprocessor) -> dict[str, Any]:
-    """Return the fields of our settings that normalize as the folder says, for values of 0..255."""
-    factor = pre.rescale_factor if pre.do_rescale else 1.0
-    mean = [value / factor for value in (pre.image_mean if pre.do_normalize else (0.0, 0.0, 0.0))]
-    std = [value / factor for value in (pre.image_std if pre.do_normalize else (1.0, 1.0, 1.0))]
-    if len(mean) != 3 or len(std) != 3:
-        raise CheckpointError(
-            f"{path}: image_mean and image_std have {len(mean)} and {len(std)} values; the network has 3 bands."
-        )
-    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-        raise CheckpointError(f"{path}: rescale_factor {factor:g} leaves no usable mean and deviation; mend it.")
-    if _near(mean, IMAGENET_MEAN) and _near(std, IMAGENET_STD):
-        return {}
-    if _near(mean, (0.0,) * 3) and _near(std, (255.0,) * 3):
-        return {"normalization": "unit"}
-    return {"bands": [{"name": name, "mean": m, "std": s} for name, m, s in zip(RGB, mean, std, strict=True)]}
-
-
-def _near(values: list[float], others: tuple[float, ...]) -> bool:
-    return all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(values, others, strict=True))

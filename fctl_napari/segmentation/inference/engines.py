@@ -76,7 +76,8 @@ def _torch_alone(config: FCtLConfig) -> bool:
     """Return whether only torch runs a network.
 
     These are one that computes more or less by tile, one that shares every layer, one with a light head, for which
-    features are kept, and one that came as an ONNX file, which onnxruntime runs.
+    features are kept, one that came as an ONNX file, which onnxruntime runs, and one with the backbone Swin V2, whose
+    logits OpenVINO 2026.4 changes.
     """
-    alone = config.architecture in ("cascadepsp", "onnx")
+    alone = config.architecture in ("cascadepsp", "onnx") or config.backbone == "swinv2"
     return alone or config.sharing != "last" or config.light

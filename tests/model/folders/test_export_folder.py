@@ -170,7 +170,7 @@ def test_the_readme_says_what_the_card_knows(tmp_path: Path) -> None:
         checkpoint_hash(checkpoint),
         "made from earth (SHA-256 `abc`)",
         "corrections of b.tif",
-        "the folder rivers",
+        "goes back to rivers",
         "Its license is cc-by-4.0.",
         "fctl model import FOLDER",
     ):

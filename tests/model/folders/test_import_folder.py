@@ -24,8 +24,9 @@ from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.folders.entry import read_entry
+from fctl_napari.model.folders.preprocessor import Preprocessor
 from fctl_napari.model.folders.read import import_folder
-from fctl_napari.model.folders.segformer import Preprocessor, Settings, read_segformer
+from fctl_napari.model.folders.segformer import Settings, read_segformer
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 
 Change = Callable[..., None]

@@ -213,7 +213,7 @@ def test_arguments(tmp_path: Path, fctl: Fctl) -> None:
     out = tmp_path / "new.safetensors"
     assert "no such settings file" in fctl("model", "import", path, "--settings", "no.toml", "--out", out).sentence()
     sentence = fctl("model", "import", tmp_path, "--settings", "no.toml", "--out", out).sentence()
-    assert "a folder has settings of its own" in sentence
+    assert "is for an ONNX file" in sentence
     out.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists and is not a checkpoint of ours"):
         import_onnx(path, out)

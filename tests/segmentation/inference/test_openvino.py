@@ -60,7 +60,8 @@ OTHERS: tuple[dict[str, Any], ...] = (
     {"values_from": "local", "share_encoders": "all"},
     {"decoder": "segformer", "correlation_stride": 16},
 )
-BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus")
+SMP = ("unet_resnet", "fpn", "deeplabv3plus_separable")
+BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus", *SMP)
 ENCODERS = ("vgg16", "resnet50")
 
 
