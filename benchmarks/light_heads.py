@@ -3,10 +3,11 @@
     python benchmarks/light_heads.py --data SCENES --csv light_heads.csv
     python benchmarks/light_heads.py --csv light_heads.csv --report
 
-SCENES holds the folders ``aerial``, ``dunes`` and ``river``. A simulated annotator first paints 10 strokes of all
-classes of a scene in turn, along the middle of large regions of the ground truth. Each further stroke follows a large
-error of what was learned from the strokes before. Measured is the mean IoU over labelled px of the whole scene, evenly
-drawn, those of the strokes included. The encoders are those of a built-in checkpoint that was not trained on the scene:
+SCENES holds the folders ``aerial``, ``dunes`` and ``river``; the Earth scene is the sample. A simulated annotator
+first paints 10 strokes of all classes of a scene in turn, along the middle of large regions of the ground truth. Each
+further stroke follows a large error of what was learned from the strokes before. Measured is the mean IoU over labelled
+px of the whole scene, evenly drawn, those of the strokes included. The encoders are those of a built-in checkpoint that
+was not trained on the scene:
 
 * ``linear``, ``mlp``: the head of ``fctl fit-head``;
 * ``linear tile``: without the features of contexts (``--no-contexts``);
@@ -25,7 +26,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ import numpy as np
 import torch
 from learn import strokes
 from numpy.typing import NDArray
+from PIL import Image
 from when_contexts_pay import SETS, append, prepare, read_rows
 
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
@@ -41,10 +43,13 @@ from fctl_napari.finetuning.light_head.head import HeadFitter, fit_light_head
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.inference.light_predictor import LightPredictor
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
+from fctl_napari.training.data import open_scenes
+from fctl_napari.training.data_settings import DataSettings
 
 SCENES = {
     "river 26607": "aerial",
@@ -52,6 +57,7 @@ SCENES = {
     "river 31234": "aerial",
     "dunes scene5": "aerial",
     "aerial scene5": "earth",
+    "earth sample": "aerial",
 }
 """Set and stem of each scene, and the checkpoint, which was not trained on it."""
 
@@ -149,16 +155,23 @@ def classifiers() -> dict[str, Callable[[], Any]]:
     }
 
 
+def labelled_scene(name: str, stem: str, data: Path, folder: Path) -> tuple[Path, NDArray[np.uint8], Sequence[str]]:
+    """Return the file of a scene, its ground truth (class indices) and the names of the classes."""
+    if name == "earth":
+        (scene,), classes = open_scenes(DataSettings(sample=True))
+        height, width = scene.ground_truth.shape
+        return sample_files().image, scene.ground_truth[0:height, 0:width].copy(), classes.names
+    prepared = prepare(name, data, folder)
+    path = next(one for one in (prepared / "images").iterdir() if one.stem == stem)
+    ground_truth = np.asarray(Image.open(prepared / "masks" / f"{stem}.png")).copy()
+    return path, ground_truth, SETS[name]["classes"]
+
+
 def run(scene: str, options: argparse.Namespace, folder: Path) -> None:
     """Measure the rows of a scene that are not in the table."""
     checkpoint, (name, stem) = SCENES[scene], scene.split()
     done = {tuple(row[key] for key in ("scene", "way", "strokes", "seed")) for row in read_rows(options.csv)}
-    prepared = prepare(name, options.data, folder)
-    path = next(one for one in (prepared / "images").iterdir() if one.stem == stem)
-    from PIL import Image
-
-    ground_truth = np.asarray(Image.open(prepared / "masks" / f"{stem}.png")).copy()
-    table = SETS[name]["classes"]
+    path, ground_truth, table = labelled_scene(name, stem, options.data, folder)
     for k in range(len(table)):
         if (ground_truth == k).mean() < SMALLEST:
             ground_truth[ground_truth == k] = IGNORE
