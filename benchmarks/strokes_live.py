@@ -1,6 +1,6 @@
 """Seconds from the end of a stroke to the last tile of the view, with *Classify from strokes* on, in a real window.
 
-    xvfb-run -a python benchmarks/strokes_live.py [--strokes 12] [--threads 2] [--screenshot FILE]
+    xvfb-run -a python benchmarks/strokes_live.py [--strokes 12] [--screenshot FILE]
 
 The strokes are dabs of the brush, with the classes of the ground truth, on the Earth scene with the checkpoint
 ``earth``. The first one that is classified computes the features of all tiles in view, which are kept. Processor
@@ -23,9 +23,7 @@ from on_demand import Draws, Ticks, look_at, spin
 
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.dock.dock import open_tab
-from fctl_napari.segmentation.jobs.engine import Engine
 
 MIDDLE = (760, 3050)
 """Middle of the view, (y, x) px: the Mediterranean."""
@@ -53,12 +51,11 @@ def dabs(count: int, seed: int) -> list[tuple[int, int, int]]:
     return found
 
 
-def measure(count: int, threads: int, seed: int, screenshot: Path | None) -> tuple[list[list[float]], list[float]]:
+def measure(count: int, seed: int, screenshot: Path | None) -> tuple[list[list[float]], list[float]]:
     """Return the seconds of the parts of each stroke, and the gaps of the event loop, ms."""
     with tempfile.TemporaryDirectory() as name:
         image = Path(name) / Path(sample_files().image).name
         image.write_bytes(Path(sample_files().image).read_bytes())
-        session()._engine = Engine(threads=threads)
         viewer = napari.Viewer(show=True)
         viewer.window.resize(1500, 940)
         viewer.open(image, plugin="fctl-napari")
@@ -106,13 +103,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--strokes", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=2, help="of the worker")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--screenshot", type=Path, metavar="FILE")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.threads} threads")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print("stroke, s:", ", ".join(PARTS))
-    found, gaps = measure(options.strokes, options.threads, options.seed, options.screenshot)
+    found, gaps = measure(options.strokes, options.seed, options.screenshot)
     for number, part in enumerate(PARTS):
         later = [one[number] for one in found[1:]]
         print(f"{part:22} first {found[0][number]:6.2f} s, later {statistics.median(later):5.2f} s (median)")
