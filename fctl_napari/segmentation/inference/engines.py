@@ -77,7 +77,7 @@ def _torch_alone(config: FCtLConfig) -> bool:
 
     These are one that computes more or less by tile, one that shares every layer, one with a light head, for which
     features are kept, one that came as an ONNX file, which onnxruntime runs, and one with the backbone Swin V2, whose
-    logits OpenVINO 2026.4 changes.
+    attention OpenVINO 2026.4 mistakes where a window has as many tokens as there are heads.
     """
     alone = config.architecture in ("cascadepsp", "onnx") or config.backbone == "swinv2"
     return alone or config.sharing != "last" or config.light
