@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST_NAME = 100
+"""Largest number of characters of a name that others chose."""
+
 
 def count_of(count: int, noun: str) -> str:
     """Write a count with its noun.
@@ -37,3 +40,20 @@ def size_of(nbytes: float) -> str:
     """
     megabytes = nbytes / 1e6
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes)) if nbytes > 0 else 0} MB"
+
+
+def plain_name(text: str) -> str:
+    """Make a name from elsewhere fit for a line: without control characters, and not too long.
+
+    Parameters
+    ----------
+    text : str
+        The name.
+
+    Returns
+    -------
+    str
+        At most ``LONGEST_NAME`` characters; empty if none can be shown.
+    """
+    shown = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"

@@ -38,7 +38,7 @@ def parse_contexts(stated: str) -> tuple[Context, ...]:
     Parameters
     ----------
     stated : str
-        Names with their scales: ``"local,medium=3,large=global"``. A scale that is left out is 1.
+        Names with their scales: ``"local,medium=3,large=global"``. Only that of ``local`` may be left out, and is 1.
 
     Returns
     -------
@@ -48,13 +48,15 @@ def parse_contexts(stated: str) -> tuple[Context, ...]:
     Raises
     ------
     ConfigError
-        There is no such context, or a scale is no number.
+        There is no such context, or a scale is missing or no number.
     """
     return tuple(_context(part.strip()) for part in stated.split(","))
 
 
 def _context(part: str) -> Context:
     name, _, scale = part.partition("=")
+    if name in ("medium", "large") and not scale:
+        raise ConfigError(f"--contexts: {part!r} has no scale; state them as {DEFAULT!r}.")
     try:
         return Context.model_validate({"name": name, "scale": scale or 1.0})
     except ValueError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
-from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words
+from fctl_napari.imagery.geodesy.ground_size import ground_sides, ground_size, length_words
 from fctl_napari.imagery.image_colors import color_cells, sample_colors, unseen_share
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
@@ -28,6 +28,9 @@ from fctl_napari.words import count_of
 
 FAR_SIZE = 3.0
 """Factor between px sizes from which on they are far apart."""
+
+STRETCHED = 1.1
+"""Factor between height and width of a px above which what an image shows is stretched."""
 
 FAR_COLORS = 0.25
 """Share of an image with other colors than the training data from which on it is far from them."""
@@ -104,8 +107,12 @@ def image_differences(image: Pyramid, card: Card) -> list[str]:
     found = []
     size = ground_size(image)
     if card.config.onnx is not None and domain.pixel_size is not None:  # which images are resampled to
-        if size is None:
+        sides = ground_sides(image)
+        if sides is None:
             found.append(f"its px size is not known, so it is not resampled to their {_sizes(domain.pixel_size)}")
+        elif max(sides) > STRETCHED * min(sides):
+            high, wide = map(length_words, sides)
+            found.append(f"its px are {high} high and {wide} wide on the ground, and the network sees them as squares")
     elif size is not None and domain.pixel_size is not None and size_factor(size, domain.pixel_size) >= FAR_SIZE:
         found.append(f"its px are {length_words(size)}, theirs {_sizes(domain.pixel_size)}")
     unseen = unseen_colors(image, card)

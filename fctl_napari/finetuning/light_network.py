@@ -42,10 +42,11 @@ def light_network(parent: Network, classes: int, decoder: str = "linear", *, con
     ConfigError
         The other network is no FCtL.
     """
+    architecture = parent.config.architecture
     if not isinstance(parent, FCtL):
         raise ConfigError(
-            f"a light head stands on FCtL's encoders, and this network is {parent.config.title}; take another "
-            "checkpoint."
+            f"a light head stands on FCtL's encoders, and this network is {parent.config.title}; "
+            + ("wrap it first (fctl model wrap)." if architecture == "segformer" else "take another checkpoint.")
         )
     changes: dict[str, Any] = {"classes": classes, "decoder": decoder, "fc_channels": None}
     if not contexts:

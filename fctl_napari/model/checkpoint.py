@@ -40,7 +40,7 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
     Raises
     ------
     CheckpointError
-        The card is another network's.
+        The card is another network's, or a weight holds NaN or infinity.
     OutputError
         The path is not suitable for a checkpoint (see ``check_path``), or the file cannot be written.
     """
@@ -48,6 +48,12 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
     if card.config != model.config:
         raise CheckpointError(f"{path}: the model card's settings are not the network's; save it with its own card.")
     state = {key: _stored(value, dtype).contiguous().cpu() for key, value in model.state_dict().items()}
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{path}: is not written, as the network's weight {broken[0]} holds values that are no numbers; take "
+            "weights that are whole, or train at a lower learning rate."
+        )
     data = save(state, metadata={METADATA_KEY: card.model_dump_json()})
     with atomic_write(path) as file:
         file.write(data)

@@ -6,13 +6,14 @@ Only the file itself is read: no weights from other files, and no libraries of o
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.exceptions import CheckpointError, ConfigError, reason_of
+from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.model.onnx_settings import LARGEST_TILE, SMALLEST_TILE
 from fctl_napari.words import count_of, size_of
 
@@ -209,5 +210,7 @@ def _tensors(message: Any) -> Iterator[Any]:
 
 def _short(error: BaseException) -> str:
     """Return what onnxruntime says, in a line."""
-    reason = " ".join(reason_of(error).split()).rstrip(".")
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
+    said = re.sub(r"\S+\.(?:cc|h):\d+ [^(]*\(.*?\) ", "", said)  # where in onnxruntime's code it fails
+    reason = " ".join(said.split()).rstrip(".")
     return reason if len(reason) <= 160 else f"{reason[:159]}…"

@@ -227,3 +227,12 @@ def test_a_card_of_several_classes_beside_a_background_says_their_mean_too(check
     figures = {"test": {"miou": 0.7, "f1": 0.8, "iou": iou}}
     found = card.model_copy(update={"figures": figures, "classes": table}).headline()[1]
     assert list(found.items()) == [("mIoU", 0.7), ("mIoU without background", pytest.approx(0.6)), ("F1", 0.8)]
+
+
+def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    model = FCtL(CONFIG)
+    with torch.no_grad():
+        next(model.decoder.parameters()).view(-1)[0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"new.safetensors: is not written, as the network's weight decoder\."):
+        save_checkpoint(tmp_path / "new.safetensors", model, make_card())
+    assert not list(tmp_path.iterdir())

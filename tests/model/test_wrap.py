@@ -192,3 +192,5 @@ def test_the_command(parent: Path, tmp_path: Path, fctl: Fctl) -> None:
     for wrong in ("big=3", "medium=far", "medium=nan", "medium=inf", ""):
         said = fctl("model", "wrap", parent, "--contexts", wrong, "--out", tmp_path / "new.safetensors").sentence()
         assert f"--contexts: {wrong!r} is no context; state them as 'local,medium=3,large=global'." in said
+    said = fctl("model", "wrap", parent, "--contexts", "local,medium", "--out", tmp_path / "new.safetensors").sentence()
+    assert "--contexts: 'medium' has no scale; state them as" in said

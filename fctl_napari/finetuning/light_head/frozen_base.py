@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.finetuning.light_head.request import HeadRequest
 from fctl_napari.finetuning.light_network import light_network
 from fctl_napari.imagery.formats.remote import is_url
@@ -91,7 +92,10 @@ def take_base(request: HeadRequest, image: Pyramid, classes: int) -> FrozenBase:
     if found is not None:
         return found
     parent, _ = load_checkpoint(resolve_checkpoint(request.checkpoint))
-    model = light_network(parent, classes, request.decoder, contexts=request.contexts)
+    try:
+        model = light_network(parent, classes, request.decoder, contexts=request.contexts)
+    except ConfigError as error:
+        raise ConfigError(f"{request.checkpoint}: {error}") from error
     round_as_stored(model)
     options: dict[str, Any] = {
         "device": request.device,

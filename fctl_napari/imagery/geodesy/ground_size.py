@@ -38,15 +38,32 @@ def ground_size(image: Pyramid) -> float | None:
     float or None
         Side, m, the geometric mean of height and width. None if the file does not say it.
     """
+    sides = ground_sides(image)
+    return None if sides is None else math.sqrt(sides[0] * sides[1])
+
+
+def ground_sides(image: Pyramid) -> tuple[float, float] | None:
+    """Measure height and width of a px of an image, as ``ground_size`` does.
+
+    Parameters
+    ----------
+    image : Pyramid
+        Image.
+
+    Returns
+    -------
+    tuple of 2 float or None
+        (height, width), m. None if the file does not say them.
+    """
     if image.georeference is not None and has_rasterio():
         found = _in_the_middle(image.georeference, image.shape)
         if found is not None:
             return found
     length = METRES.get(str(image.unit))
-    return None if length is None else _side(image.pixel_size[0] * length, image.pixel_size[1] * length)
+    return None if length is None else _sides(image.pixel_size[0] * length, image.pixel_size[1] * length)
 
 
-def _in_the_middle(georeference: Georeference, shape: tuple[int, int]) -> float | None:
+def _in_the_middle(georeference: Georeference, shape: tuple[int, int]) -> tuple[float, float] | None:
     """Measure the px in the middle of an image, whatever its map projection does to lengths there."""
     from rasterio.crs import CRS
     from rasterio.errors import CRSError, RasterioError
@@ -71,12 +88,12 @@ def _in_the_middle(georeference: Georeference, shape: tuple[int, int]) -> float 
         east = (longitude - longitudes[0] + 180) % 360 - 180
         east *= math.cos(math.radians((latitude + latitudes[0]) / 2))
         sides.append(EARTH_RADIUS * math.radians(math.hypot(latitude - latitudes[0], east)))
-    return _side(*sides)
+    width, height = sides
+    return _sides(height, width)
 
 
-def _side(height: float, width: float) -> float | None:
-    side = math.sqrt(height * width)
-    return side if math.isfinite(side) and side > 0 else None
+def _sides(height: float, width: float) -> tuple[float, float] | None:
+    return (height, width) if math.isfinite(height * width) and min(height, width) > 0 else None
 
 
 def length_words(metres: float) -> str:

@@ -57,7 +57,7 @@ def import_network(
     source, out = Path(source), local_path(str(out))
     if check_path(out).exists():
         raise OutputError(f"{out}: exists already; choose another name.")
-    if source.suffix == ".onnx" and not source.is_dir():
+    if source.suffix.lower() == ".onnx" and not source.is_dir():
         if classes is not None or tile_size is not None:
             raise ConfigError(f"{source}: an ONNX file takes --settings; state classes and tile_size there.")
         return import_onnx(source, out, settings=settings, name=name)

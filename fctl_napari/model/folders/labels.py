@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from fctl_napari.class_colors import new_colors
 from fctl_napari.exceptions import CheckpointError, fault_of
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.words import count_of
+from fctl_napari.words import count_of, plain_name
 
 _Colors = TypeAdapter(list[tuple[Annotated[int, Field(ge=0, le=255)], ...]])
 
@@ -44,7 +44,7 @@ def labelled_classes(path: Path, id2label: dict[int, str] | None, count: int | N
         raise CheckpointError(f"{path}: id2label does not number the classes 0, 1, 2, ...; mend it.")
     if not 2 <= len(labels) <= 250:
         raise CheckpointError(f"{path}: has {count_of(len(labels), 'class')}; networks of 2 to 250 can be imported.")
-    given = [labels[k].strip() or f"class {k}" for k in range(len(labels))]
+    given = [plain_name(labels[k]) or f"class {k}" for k in range(len(labels))]
     names = [f"{name} ({k})" if given.count(name) > 1 else name for k, name in enumerate(given)]
     colors = _palette(palette, len(names)) or new_colors(names)
     rows = [{"name": name, "color": color} for name, color in zip(names, colors, strict=True)]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fctl_napari.exceptions import CheckpointError, fault_of
 from fctl_napari.model.onnx_files.statement import Statement
+from fctl_napari.words import plain_name
 
 LONGEST = 100_000
 """Longest value that is read, characters."""
@@ -107,7 +108,7 @@ def _names(value: Any, key: str, where: str) -> list[str]:
             f"{where}: its metadata {key} does not name the classes 0, 1, 2, ...; state classes in a file for "
             "--settings."
         )
-    return [str(name).strip() or f"class {k}" for k, name in enumerate(value)]
+    return [plain_name(str(name)) or f"class {k}" for k, name in enumerate(value)]
 
 
 def _number(value: Any, key: str, where: str) -> float:

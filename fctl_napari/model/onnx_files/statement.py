@@ -84,6 +84,9 @@ class Statement(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Statement:
+        ranges = [band.value_range for band in self.bands or ()]
+        if None in ranges and any(ranges):
+            raise ValueError("some bands have a value_range and others have none; state one for each, or for none")
         stated = [band.name for band in self.bands or () if band.mean is not None or band.std is not None]
         if stated:
             raise ValueError(

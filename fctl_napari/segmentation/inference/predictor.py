@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
@@ -96,13 +97,25 @@ class Predictor(TilePredictor):
     ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
         with_maps = result == "classes with maps"
         for indices, logits, weights in self._batches(pyramid, windows, turns, with_weights=with_maps):
-            found = [logits]
+            found = checked = [logits]
             if result != "logits":
                 tiles = classify_tiles(logits)
+                checked = [tiles.probability]
                 found = [tiles.labels(), tiles.confidence()]
                 found += [tile_maps(tiles, weights, self._model.grid)] if with_maps else []
+            if not all(bool(values.isfinite().all()) for values in checked):
+                raise self._not_finite(windows[indices[0]])
             arrays = [values.cpu().numpy() for values in found]
             yield from ((index, [values[i] for values in arrays]) for i, index in enumerate(indices))
+
+    def _not_finite(self, window: FloatWindow) -> CheckpointError:
+        """Return the error of a network whose output holds NaN or infinity, which would pass for a class."""
+        row, column = map(round, window[:2])
+        other = "use another checkpoint" if self.precision == "fp32" else "use precision fp32, or another checkpoint"
+        return CheckpointError(
+            f"the network ({self.config.title}) gives values that are no numbers for the tile at row {row}, column "
+            f"{column} (px); {other}."
+        )
 
     def _hardware(self) -> str:
         if self.on_gpu:

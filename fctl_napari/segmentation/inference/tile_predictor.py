@@ -128,6 +128,8 @@ class TilePredictor(ABC):
             The image is damaged there.
         ConfigError
             Memory does not suffice for a single tile.
+        CheckpointError
+            The network gives values that are no numbers (where torch runs it).
         """
         for index, (logits,) in self._run_all("logits", pyramid, windows, turns):
             yield index, logits if turns is None else np.ascontiguousarray(turns[index].back(logits))
@@ -161,6 +163,8 @@ class TilePredictor(ABC):
             The image is damaged there.
         ConfigError
             Memory does not suffice for a single tile.
+        CheckpointError
+            The network gives values that are no numbers (where torch runs it).
         """
         for index, (labels, confidence) in self._run_all("classes", pyramid, windows):
             yield index, labels, confidence
@@ -192,6 +196,8 @@ class TilePredictor(ABC):
             The image is damaged there.
         ConfigError
             Memory does not suffice for a single tile.
+        CheckpointError
+            The network gives values that are no numbers (where torch runs it).
         """
         for index, (labels, confidence, maps) in self._run_all("classes with maps", pyramid, windows):
             yield index, labels, confidence, maps

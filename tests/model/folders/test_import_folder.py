@@ -182,7 +182,7 @@ def test_classes_and_their_colors(folder: Path, state_in: Change, tmp_path: Path
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"architectures": ["SegformerForImageClassification"]}, "is of SegformerForImageClassification; only networks of"),
-    ({"architectures": None, "model_type": "upernet"}, "is of upernet; only"),
+    ({"architectures": None, "model_type": "upernet"}, "the backbone is not stated; only"),
     ({"architectures": None, "model_type": None}, "is of no named architecture; only"),
     (
         {"hidden_sizes": [64, 128, 320, 512]},

@@ -172,7 +172,12 @@ def test_settings_file_has_precedence(tmp_path: Path) -> None:
         """
         pixel_size = 0.5
         tile_size = 96
-        bands = ["red", "green", "blue", {name = "nir", value_range = [0, 3000]}]
+        bands = [
+            {name = "red", value_range = [0, 3000]},
+            {name = "green", value_range = [0, 3000]},
+            {name = "blue", value_range = [0, 3000]},
+            {name = "nir", value_range = [0, 3000]},
+        ]
         license = "CC0"
         [[classes]]
         name = "sea"

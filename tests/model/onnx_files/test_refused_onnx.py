@@ -90,10 +90,17 @@ def of_other_files_deep_inside(path: Path) -> None:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "/etc/passwd"
+    entry.key, entry.value = "location", "weights.bin"
     yes = numpy_helper.from_array(np.array(True), "yes")
     nodes = [node("If", "yes", "zero", then_branch=branches[0], else_branch=branches[1]), node("Add", "x zero", "y")]
     model(nodes, [value("x", 1, 3, 64, 64)], [value("y", 1, 3, 64, 64)], path, yes)
+
+
+def of_a_later_opset(path: Path) -> None:
+    network(path)
+    made = onnx.load(path)
+    made.opset_import[0].version = 99
+    onnx.save(made, path)
 
 
 def cut_short(path: Path) -> None:
@@ -113,6 +120,7 @@ FILES: dict[str, tuple[Write, str]] = {
     "a vector": (of_one_vector, "its output for 1 tile has the shape (1, 12288); export it with"),
     "not finite": (of_nothing_finite, "gives values that are not finite for plain noise; check mean and std"),
     "unknown operator": (of_unknown_operator, "onnxruntime cannot run it"),
+    "later opset": (of_a_later_opset, "Opset 99"),
     "other files": (of_other_files, "its weights lie in other files, which are not read; save it in one file"),
     "other files, inside": (of_other_files_deep_inside, "its weights lie in other files, which are not read"),
     "fixed, tiny": (lambda path: network(path, size=16), "square tiles of 32 to 4096 px"),
@@ -193,6 +201,7 @@ SETTINGS = {
     "classes = ['a', 'b', 'c']\nbands = ['gray']": "takes 3 bands, and 1 are stated; mend bands",
     "classes = ['a', 'b', 'c']\nbands = ['a', 'a', 'b']": "each band may stand once",
     "classes = ['a', 'b', 'c']\nbands = [{name = 'a', mean = 2}]": "the band 'a' has a mean or std of its own",
+    "classes = ['a', 'b', 'c']\nbands = ['a', 'b', {name = 'c', value_range = [0, 9]}]": "some bands have a",
     "classes = ['a', 'b', 'c']\noutput = 'scores'": "output: cannot be 'scores'; give 'logits', 'probabilities' or",
     "classes = ['a', 'b', 'c']\noutput = 'classes'": "gives 3 channels where indices of classes are one",
 }

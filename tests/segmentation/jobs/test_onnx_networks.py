@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import rasterio
 import torch
 from helpers_commands import Fctl
 from helpers_onnx import deepness, network, run
 from helpers_segmentation import pixels
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from torch.nn import functional as F
 
@@ -60,8 +63,6 @@ def png(tmp_path: Path, image: Pixels) -> Path:
 
 def geotiff(path: Path, image: Pixels, side: float) -> Path:
     """A file with px of a size on the ground, m."""
-    import rasterio
-
     transform = rasterio.Affine(side, 0, 5e5, 0, -side, 5e6)
     profile = {"driver": "GTiff", "count": 3, "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint8"}
     with rasterio.open(path, "w", crs="EPSG:32631", transform=transform, photometric="rgb", **profile) as file:
@@ -168,6 +169,41 @@ def test_image_that_cannot_be_resampled(tmp_path: Path, image: Pixels, png: Path
     done = fctl("segment", png, "--out", tmp_path / "out.ome.zarr", "--checkpoint", checkpoint)
     assert done.code == 0
     assert "its px size is not known, so it is not resampled to their 1 m" in " ".join(done.err.split())
+
+
+def test_px_that_are_not_square_on_the_ground_are_warned_of(tmp_path: Path, image: Pixels, fctl: Fctl) -> None:
+    path = network(tmp_path / "net.onnx", metadata=deepness(*NAMES, resolution=100))
+    checkpoint = import_onnx(path, tmp_path / "net.safetensors")
+    source, degrees = tmp_path / "north.tif", 1 / 111_195
+    height, width = image.shape[:2]
+    facts = {"crs": "EPSG:4326", "transform": rasterio.Affine(degrees, 0, 10, 0, -degrees, 60)}
+    with rasterio.open(source, "w", "GTiff", width, height, 3, dtype="uint8", **facts) as file:
+        file.write(image.transpose(2, 0, 1))
+    done = fctl("segment", source, "--out", tmp_path / "out.ome.zarr", "--checkpoint", checkpoint)
+    assert done.code == 0
+    assert "its px are 1 m high and 0.5 m wide on the ground" in " ".join(done.err.split())
+
+
+def test_values_that_are_no_numbers_are_no_classes(tmp_path: Path, image: Pixels, fctl: Fctl) -> None:
+    """A network that is fine on noise and fails on dark tiles."""
+    path, source = tmp_path / "net.onnx", tmp_path / "dark.png"
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3]),
+        helper.make_node("Sub", ["mean", "floor"], ["above"]),
+        helper.make_node("Sqrt", ["above"], ["root"]),
+        helper.make_node("Add", ["x", "root"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 64, 64]) for name in "xy"]
+    floor = numpy_helper.from_array(np.array(0.2, np.float32), "floor")
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [floor])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    settings = tmp_path / "net.toml"
+    settings.write_text(f"classes = {list(NAMES)}")
+    checkpoint = import_onnx(path, tmp_path / "net.safetensors", settings=settings)
+    Image.fromarray(image // 16).save(source)
+    for merge in ("crop", "average"):
+        command = "segment", source, "--out", tmp_path / "out.ome.zarr", "--checkpoint", checkpoint, "--merge", merge
+        assert "gives values that are no numbers for the tile at row" in fctl(*command).sentence()
 
 
 def test_live_errors_and_evaluation(tmp_path: Path, png: Path, image: Pixels, engine: Engine) -> None:
