@@ -16,11 +16,12 @@ from fctl_napari.api.progress import Shown, progress_bar
 from fctl_napari.api.running import LOOK_SECONDS, shared_engine
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import Cancelled, CheckpointError
-from fctl_napari.finetuning.candidates import check_free, keep, roll_back
+from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.judging.gate import WORDS, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.run import start_finetune, travelling
 from fctl_napari.finetuning.unfinished import find_cut, forget, open_waiting, remember
+from fctl_napari.model.free_path import check_free
 
 
 class Candidate:

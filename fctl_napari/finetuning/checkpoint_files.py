@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.files import output_error
-from fctl_napari.finetuning.candidates import move_to_free, traces
+from fctl_napari.finetuning.candidates import traces
+from fctl_napari.model.free_path import move_to_free
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError
 from fctl_napari.finetuning.adam import Adam
-from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
+from fctl_napari.finetuning.candidates import candidate_path, features_path, keep
 from fctl_napari.finetuning.correction_sources import CorrectionSource, open_corrections
 from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.judging.evaluation import Measure, ground_truth_of
@@ -34,6 +34,7 @@ from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.free_path import check_free
 from fctl_napari.model.model_card import checkpoint_hash, require_classes, require_own, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image

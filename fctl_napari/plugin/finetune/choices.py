@@ -17,7 +17,7 @@ from fctl_napari.api.locations import (
 from fctl_napari.correcting.correction_store import corrections_state, half_made
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.exceptions import FctlError, InputError, OutputError
-from fctl_napari.finetuning.candidates import check_free, traces
+from fctl_napari.finetuning.candidates import traces
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.trainable_parts import sizes_of_parts
 from fctl_napari.finetuning.unfinished import Cut, Waiting, find_cut, find_waiting
@@ -26,6 +26,7 @@ from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.free_path import check_free
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.images.states import corrections_of, named_after
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, own_labels

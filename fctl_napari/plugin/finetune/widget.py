@@ -7,9 +7,10 @@ from typing import Any
 
 import napari
 
-from fctl_napari.finetuning.candidates import check_free, roll_back
+from fctl_napari.finetuning.candidates import roll_back
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.unfinished import Waiting, open_waiting
+from fctl_napari.model.free_path import check_free
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.last_choices import note_checkpoint, remember_choice
