@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.build import make_network
+from fctl_napari.model.free_path import check_free, move_to_free
 from fctl_napari.model.model_card import METADATA_KEY, Card, read_card
 from fctl_napari.model.network import Network
 from fctl_napari.model.onnx_network import OnnxNetwork
@@ -45,6 +47,14 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
         The path is not suitable for a checkpoint (see ``check_path``), or the file cannot be written.
     """
     path = check_path(path)
+    data = _content(path, model, card, dtype)
+    with atomic_write(path) as file:
+        file.write(data)
+    return path
+
+
+def _content(path: Path, model: Network, card: Card, dtype: torch.dtype) -> bytes:
+    """Make the content of a checkpoint's file."""
     if card.config != model.config:
         raise CheckpointError(f"{path}: the model card's settings are not the network's; save it with its own card.")
     state = {key: _stored(value, dtype).contiguous().cpu() for key, value in model.state_dict().items()}
@@ -54,9 +64,38 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
             f"{path}: is not written, as the network's weight {broken[0]} holds values that are no numbers; take "
             "weights that are whole, or train at a lower learning rate."
         )
-    data = save(state, metadata={METADATA_KEY: card.model_dump_json()})
-    with atomic_write(path) as file:
-        file.write(data)
+    return save(state, metadata={METADATA_KEY: card.model_dump_json()})
+
+
+def save_new_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.dtype = torch.float16) -> Path:
+    """Write a checkpoint atomically to a path that nothing has.
+
+    Parameters
+    ----------
+    path, model, card, dtype : object
+        See ``save_checkpoint``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    CheckpointError
+        See ``save_checkpoint``.
+    OutputError
+        The path is taken, even since the call began, or cannot be written.
+    """
+    path = check_free(path)
+    written = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.safetensors")
+    data = _content(path, model, card, dtype)
+    try:
+        with atomic_write(written) as file:
+            file.write(data)
+        move_to_free(written, path)
+    finally:
+        written.unlink(missing_ok=True)
     return path
 
 

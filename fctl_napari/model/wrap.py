@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from fctl_napari.exceptions import ConfigError, OutputError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.model.ale import LFI
 from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import check_path, load_checkpoint, save_checkpoint, stored_dtype
+from fctl_napari.model.checkpoint import load_checkpoint, save_new_checkpoint, stored_dtype
 from fctl_napari.model.config import Context, FCtLConfig, make_config
 from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.free_path import check_free
 from fctl_napari.model.lcf import LCC
 from fctl_napari.model.model_card import Card, checkpoint_hash, require_classes
 from fctl_napari.model.network import Network
@@ -76,8 +77,7 @@ def wrap_checkpoint(
         The new checkpoint exists already or cannot be written.
     """
     out = local_path(str(out))
-    if check_path(out).exists():
-        raise OutputError(f"{out}: exists already; choose another name.")
+    check_free(out)
     parent, card = load_checkpoint(checkpoint)
     require_classes(checkpoint, card)
     try:
@@ -98,7 +98,7 @@ def wrap_checkpoint(
         figures={key: value for key, value in card.figures.items() if key != "finetuning"},
         domain=card.domain,
     )
-    return save_checkpoint(out, model, child, stored_dtype(load_file(checkpoint)))
+    return save_new_checkpoint(out, model, child, stored_dtype(load_file(checkpoint)))
 
 
 def wrapped(parent: Network, contexts: Sequence[Context] = CONTEXTS) -> FCtL:

@@ -6,6 +6,8 @@ import json
 import struct
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from fctl_napari.exceptions import CheckpointError
+from fctl_napari.exceptions import CheckpointError, OutputError
 from fctl_napari.model import model_card as card_module
-from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint, save_new_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import Card, builtin_checkpoints, checkpoint_hash, read_card, resolve_checkpoint
@@ -236,3 +238,22 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"new.safetensors: is not written, as the network's weight decoder\."):
         save_checkpoint(tmp_path / "new.safetensors", model, make_card())
     assert not list(tmp_path.iterdir())
+
+
+def test_of_two_that_write_a_new_checkpoint_one_is_told(tmp_path: Path) -> None:
+    path, both = tmp_path / "new.safetensors", threading.Barrier(2)
+
+    def write(name: str) -> str:
+        model, card = FCtL(CONFIG), make_card(name=name)
+        both.wait()
+        try:
+            save_new_checkpoint(path, model, card)
+        except OutputError:
+            return ""
+        return name
+
+    with ThreadPoolExecutor(2) as pool:
+        told = set(pool.map(write, ("first", "second")))
+    assert "" in told
+    assert told - {""} == {read_card(path).name}
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -175,7 +175,7 @@ def test_contexts_and_files_that_do_not_fit(parent: Path, tmp_path: Path) -> Non
         wrap_checkpoint(parent, tmp_path / "new.safetensors", (MEDIUM, MEDIUM))
     with pytest.raises(ConfigError, match="no contexts are stated that could join"):
         wrap_checkpoint(parent, tmp_path / "new.safetensors", ())
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="exists, and checkpoints are not overwritten"):
         wrap_checkpoint(parent, parent)
     model, card = load_checkpoint(parent)
     blank = card.model_copy(update={"provenance": {"training": {"data": {"images": ["a.png"]}}}})

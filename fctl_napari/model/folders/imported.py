@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fctl_napari.exceptions import ConfigError, OutputError
+from fctl_napari.exceptions import ConfigError
 from fctl_napari.files import local_path
-from fctl_napari.model.checkpoint import check_path
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.folders.files import require_folder
 from fctl_napari.model.folders.read import import_folder
 from fctl_napari.model.folders.read_smp import import_smp, is_smp_folder
+from fctl_napari.model.free_path import check_free
 from fctl_napari.model.onnx_files.read import import_onnx
 
 
@@ -55,8 +55,7 @@ def import_network(
         The checkpoint exists already or cannot be written.
     """
     source, out = Path(source), local_path(str(out))
-    if check_path(out).exists():
-        raise OutputError(f"{out}: exists already; choose another name.")
+    check_free(out)
     if source.suffix.lower() == ".onnx" and not source.is_dir():
         if classes is not None or tile_size is not None:
             raise ConfigError(f"{source}: an ONNX file takes --settings; state classes and tile_size there.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fctl_napari.exceptions import CheckpointError, OutputError
+from fctl_napari.exceptions import CheckpointError
 from fctl_napari.files import local_path
-from fctl_napari.model.checkpoint import check_path, save_checkpoint, stored_dtype
+from fctl_napari.model.checkpoint import save_new_checkpoint, stored_dtype
 from fctl_napari.model.folders.documents import fits_transformers
 from fctl_napari.model.folders.entry import read_entry
 from fctl_napari.model.folders.files import (
@@ -20,6 +20,7 @@ from fctl_napari.model.folders.files import (
 from fctl_napari.model.folders.filled import filled_network
 from fctl_napari.model.folders.segformer import our_name, read_segformer, their_name
 from fctl_napari.model.folders.upernet import filled_upernet, is_upernet, read_upernet
+from fctl_napari.model.free_path import check_free
 from fctl_napari.model.model_card import Card
 
 
@@ -52,8 +53,7 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
         The checkpoint exists already or cannot be written.
     """
     folder, out = Path(folder), local_path(str(out))
-    if check_path(out).exists():
-        raise OutputError(f"{out}: exists already; choose another name.")
+    check_free(out)
     require_folder(folder)
     entry = read_entry(folder)
     if entry is not None and set(weight_hashes(folder).values()) == {entry.weights}:
@@ -66,11 +66,11 @@ def import_folder(folder: Path | str, out: Path | str, name: str | None = None) 
         card = _card(folder, name or out.stem)
         if card.config.architecture == "upernet":
             theirs = read_weights(folder)
-            return save_checkpoint(out, filled_upernet(folder, card.config, theirs), card, stored_dtype(theirs))
+            return save_new_checkpoint(out, filled_upernet(folder, card.config, theirs), card, stored_dtype(theirs))
     state = {our_name(key): value for key, value in read_weights(folder).items()}
     fault = "they do not fit its config.json (classes, depths, widths); mend it, or download the folder again"
     model = filled_network(folder, card.config, state, their_name, fault)
-    return save_checkpoint(out, model, card, stored_dtype(state))
+    return save_new_checkpoint(out, model, card, stored_dtype(state))
 
 
 def _card(folder: Path, name: str) -> Card:

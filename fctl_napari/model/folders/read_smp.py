@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fctl_napari.class_colors import new_colors
 from fctl_napari.exceptions import CheckpointError, ConfigError, fault_of
-from fctl_napari.model.checkpoint import save_checkpoint, stored_dtype
+from fctl_napari.model.checkpoint import save_new_checkpoint, stored_dtype
 from fctl_napari.model.classes import ClassTable, numbered_classes
 from fctl_napari.model.encoders.weights import read_state
 from fctl_napari.model.folders.files import CONFIG, license_of, read_document, read_weights, weight_hashes
@@ -102,7 +102,7 @@ def import_smp(
         classes=table,
         provenance={"imported": origin},
     )
-    return save_checkpoint(out, model, card, stored_dtype(state))
+    return save_new_checkpoint(out, model, card, stored_dtype(state))
 
 
 def _classes(source: Path, found: Found, given: ClassTable | None) -> ClassTable:

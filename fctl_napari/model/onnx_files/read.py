@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fctl_napari.class_colors import new_colors
-from fctl_napari.exceptions import CheckpointError, ConfigError, OutputError, fault_of, reason_of
+from fctl_napari.exceptions import CheckpointError, ConfigError, fault_of, reason_of
 from fctl_napari.files import local_path
-from fctl_napari.model.checkpoint import check_path, save_checkpoint
+from fctl_napari.model.checkpoint import save_new_checkpoint
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import RGB, FCtLConfig, make_config
 from fctl_napari.model.domain import Domain
+from fctl_napari.model.free_path import check_free
 from fctl_napari.model.model_card import METADATA_KEY, Card
 from fctl_napari.model.onnx_files.deepness_metadata import metadata_statement
 from fctl_napari.model.onnx_files.statement import StatedClass, Statement, read_statement
@@ -70,8 +71,7 @@ def import_onnx(
         The checkpoint exists already or cannot be written.
     """
     source, out = Path(source), local_path(str(out))
-    if check_path(out).exists():
-        raise OutputError(f"{out}: exists already; choose another name.")
+    check_free(out)
     given = Statement() if settings is None else read_statement(settings)
     data = _read(source)
     graph = OnnxGraph(data, str(source))
@@ -88,7 +88,7 @@ def import_onnx(
         provenance={"imported": {"file": source.name, "files": {source.name: digest}, "license": license_name}},
         domain=None if stated.pixel_size is None else Domain(pixel_size=(stated.pixel_size, stated.pixel_size)),
     )
-    return save_checkpoint(out, model, card)
+    return save_new_checkpoint(out, model, card)
 
 
 def _read(source: Path) -> bytes:

@@ -296,7 +296,7 @@ def test_damaged_folders(folder: Path, state_in: Change, tmp_path: Path) -> None
 
 def test_nothing_is_replaced_and_nothing_fetched(folder: Path, tmp_path: Path) -> None:
     out = import_folder(folder, tmp_path / "new.safetensors")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="exists, and checkpoints are not overwritten"):
         import_folder(folder, out)
     with pytest.raises(OutputError, match=r"end in \.safetensors"):
         import_folder(folder, tmp_path / "new.pth")
@@ -322,7 +322,7 @@ def test_an_imported_network_segments(
     fast = ("--device", "cpu", "--precision", "fp32")
     code, _, err = fctl("segment", tmp_path / "picture.png", "--checkpoint", out, "--out", result, *fast)
     assert code == 0, err
-    assert "exists already" in fctl("model", "import", folder, "--out", out).sentence()
+    assert "exists, and checkpoints are not overwritten" in fctl("model", "import", folder, "--out", out).sentence()
 
 
 def test_its_weights_are_known_for_what_they_are(fctl: Fctl, folder: Path) -> None:

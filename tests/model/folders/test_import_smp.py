@@ -287,7 +287,7 @@ def test_nothing_is_run_nothing_replaced_and_what_a_folder_states_is_not_asked_f
     with pytest.raises(CheckpointError, match="holds Python objects, which are not loaded"):
         import_network(whole, tmp_path / "new.safetensors")
     out = import_network(folder, tmp_path / "new.safetensors")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="exists, and checkpoints are not overwritten"):
         import_network(folder, out)
     shared = export_folder(out, tmp_path / "shared")
     assert "It goes back to roads" in (shared / "README.md").read_text()

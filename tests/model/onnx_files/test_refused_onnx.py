@@ -224,7 +224,7 @@ def test_arguments(tmp_path: Path, fctl: Fctl) -> None:
     sentence = fctl("model", "import", tmp_path, "--settings", "no.toml", "--out", out).sentence()
     assert "is for an ONNX file" in sentence
     out.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="exists and is not a checkpoint of ours"):
+    with pytest.raises(OutputError, match="exists, and checkpoints are not overwritten"):
         import_onnx(path, out)
     assert out.read_bytes() == b"mine"
 
