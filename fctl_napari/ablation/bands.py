@@ -8,7 +8,7 @@ from typing import Any
 from fctl_napari.ablation.tables import AblationRow
 from fctl_napari.exceptions import ConfigError
 from fctl_napari.imagery.band_meanings import canonical_names
-from fctl_napari.model.config import RGB, Band
+from fctl_napari.model.bands import RGB, Band
 
 BANDS = 0
 """Number of the table of bands among the paper's."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fctl_napari.imagery.pyramid import Pyramid
-    from fctl_napari.model.config import Band
+    from fctl_napari.model.bands import Band
     from fctl_napari.model.model_card import Card
     from fctl_napari.segmentation.store.store import Segmentation
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fctl_napari.model.architectures import ArchitectureName
 from fctl_napari.model.baselines.cascadepsp import CascadePSP
 from fctl_napari.model.baselines.deeplab import deeplabv3plus
 from fctl_napari.model.baselines.deeplab_separable import deeplabv3plus_separable
@@ -17,7 +18,7 @@ from fctl_napari.model.baselines.segnet import segnet
 from fctl_napari.model.baselines.unet import unet
 from fctl_napari.model.baselines.unet_resnet import unet_resnet
 from fctl_napari.model.baselines.upernet import UperNet
-from fctl_napari.model.config import ArchitectureName, FCtLConfig
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.network import Network
 from fctl_napari.model.onnx_network import OnnxNetwork

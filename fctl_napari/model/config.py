@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,65 +16,13 @@ from pydantic import (
 )
 
 from fctl_napari.exceptions import ConfigError, fault_of
+from fctl_napari.model.architectures import ENCODERS, ArchitectureName, EncoderName
+from fctl_napari.model.bands import RGB, Band
 from fctl_napari.model.onnx_settings import LARGEST_TILE, SMALLEST_TILE, OnnxSettings
 
 ContextName = Literal["local", "medium", "large"]
-ArchitectureName = Literal[
-    "fctl",
-    "segnet",
-    "unet",
-    "unet_resnet",
-    "fpn",
-    "pspnet",
-    "deeplabv3plus",
-    "deeplabv3plus_separable",
-    "icnet",
-    "segformer",
-    "upernet",
-    "glnet",
-    "refiner",
-    "cascadepsp",
-    "onnx",
-]
-EncoderName = Literal[
-    "vgg16",
-    "mit_b0",
-    "mit_b2",
-    "mit_b5",
-    "efficientnet_lite0",
-    "efficientnet_lite2",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "vgg16_bn",
-    "unet",
-    "transformers",
-]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
 DecoderName = Literal["fcn8s", "segformer", "linear", "mlp"]
-
-_RESNETS: tuple[EncoderName, ...] = ("resnet34", "resnet18", "resnet50", "resnet101")
-ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
-    "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "efficientnet_lite2", "resnet50"),
-    "segnet": ("vgg16_bn",),
-    "unet": ("unet",),
-    "unet_resnet": _RESNETS,
-    "fpn": _RESNETS,
-    "pspnet": ("resnet50",),
-    "deeplabv3plus": ("resnet50",),
-    "deeplabv3plus_separable": _RESNETS,
-    "icnet": ("resnet50",),
-    "segformer": ("mit_b0", "mit_b2", "mit_b5"),
-    "upernet": ("transformers",),
-    "glnet": ("resnet50",),
-    "refiner": ("unet",),
-    "cascadepsp": ("resnet50",),
-}
-"""Encoders of each architecture, its own first. A network that came as an ONNX file has none of them."""
-
-OWN_ENCODERS: tuple[EncoderName, ...] = tuple(name for name in get_args(EncoderName) if name != "transformers")
-"""Encoders that are made by their names alone."""
 
 
 class Context(BaseModel):
@@ -104,43 +52,6 @@ class Context(BaseModel):
 
 GLOBAL_VIEW = Context(name="large", scale="global")
 """Context that is the whole image."""
-
-RGB = ("red", "green", "blue")
-"""Bands of a network that states none."""
-
-
-class Band(BaseModel):
-    """One band of the input of a network that does not take red, green and blue as they are shown.
-
-    Attributes
-    ----------
-    name : str
-        Name, by which it is found among the bands of an image: ``"nir"``, ``"B08"``.
-    value_range : tuple of 2 float or None
-        Values of the image that become 0 and 255. None takes values of 8 bits as they are.
-    mean, std : float or None
-        Mean and standard deviation of these, 0..255, by which the input is normalized. None takes the encoder's, which
-        for a band that is not red, green or blue are the means of the three.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(min_length=1)
-    value_range: tuple[float, float] | None = None
-    mean: float | None = None
-    std: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        """Take a name alone for a band that states nothing else."""
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _check(self) -> Band:
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise ValueError(f"the range {self.value_range} of the band {self.name!r} is empty; state LO < HI")
-        return self
 
 
 class FCtLConfig(BaseModel):

@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.model.config import (
-    ENCODERS,
-    GLOBAL_VIEW,
-    ArchitectureName,
-    Context,
-    EncoderName,
-    FCtLConfig,
-    make_config,
-)
+from fctl_napari.model.architectures import ENCODERS, ArchitectureName, EncoderName
+from fctl_napari.model.config import GLOBAL_VIEW, Context, FCtLConfig, make_config
 
 
 def _baseline(architecture: ArchitectureName, encoder: EncoderName | None = None) -> dict[str, Any]:

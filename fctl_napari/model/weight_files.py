@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.config import ENCODERS, OWN_ENCODERS, EncoderName
+from fctl_napari.model.architectures import ENCODERS, OWN_ENCODERS, EncoderName
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits
 from fctl_napari.model.folders.smp import find_network

@@ -12,7 +12,8 @@ from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.band_matching import find_bands
 from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.imagery.measured import PERCENTILES, outside
-from fctl_napari.model.config import RGB, Band, FCtLConfig
+from fctl_napari.model.bands import RGB, Band
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.training.data import Scene
 from fctl_napari.windows import IntWindow
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError, ConfigError
 from fctl_napari.imagery.labels.class_names import NameMatch, match_names
+from fctl_napari.model.bands import RGB
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.class_axes import class_axes, take_classes
-from fctl_napari.model.config import RGB
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.input_filters import refit_filters
 from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, require_own

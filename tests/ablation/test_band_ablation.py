@@ -15,7 +15,7 @@ from fctl_napari.ablation.report import report
 from fctl_napari.ablation.results import read_results
 from fctl_napari.ablation.run import run_ablation
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.model.config import Band
+from fctl_napari.model.bands import Band
 from fctl_napari.training.config import TrainConfig
 
 NAMES = ("red", "green", "blue", "nir")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.exceptions import CheckpointError, ConfigError
-from fctl_napari.model.config import OWN_ENCODERS
+from fctl_napari.model.architectures import OWN_ENCODERS
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d
 from fctl_napari.model.encoders.vgg16 import VGG16

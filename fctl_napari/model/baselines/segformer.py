@@ -7,9 +7,10 @@ from typing import ClassVar
 from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.architectures import EncoderName
 from fctl_napari.model.baselines.base import Baseline, Decoder, like
 from fctl_napari.model.batch_norms import BatchNorm
-from fctl_napari.model.config import EncoderName, FCtLConfig
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.encoders.mit import MixTransformer
 

@@ -1,6 +1,6 @@
 """Encoders by name."""
 
-from fctl_napari.model.config import EncoderName
+from fctl_napari.model.architectures import EncoderName
 from fctl_napari.model.encoders.base import Encoder, Features
 from fctl_napari.model.encoders.efficientnet import EfficientNetLite
 from fctl_napari.model.encoders.mit import MixTransformer

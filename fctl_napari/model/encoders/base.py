@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.model.config import RGB, FCtLConfig
+from fctl_napari.model.bands import RGB
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.geometry import FeatureGrid
 
 Features = dict[int, Tensor]

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.architectures import EncoderName
 from fctl_napari.model.batch_norms import BatchNorm
-from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.base import Encoder, Features
 
 STEM = 64

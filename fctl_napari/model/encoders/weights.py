@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.config import RGB
+from fctl_napari.model.bands import RGB
 from fctl_napari.model.encoders.base import Encoder
 from fctl_napari.model.input_filters import refit_filters
 from fctl_napari.words import count_of

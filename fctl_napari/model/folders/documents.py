@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from fctl_napari.model.bands import RGB
 from fctl_napari.model.baselines.segformer import WIDTHS
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import RGB, FCtLConfig
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Encoder
 from fctl_napari.model.encoders.mit import HEADS, MLP_RATIO, REDUCTIONS, VARIANTS
 from fctl_napari.model.folders.segformer import ARCHITECTURE, MODEL_TYPE, PATCHES, STRIDES

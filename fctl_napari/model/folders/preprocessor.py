@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fctl_napari.exceptions import CheckpointError, fault_of
-from fctl_napari.model.config import RGB
+from fctl_napari.model.bands import RGB
 from fctl_napari.model.encoders.base import IMAGENET_MEAN, IMAGENET_STD
 from fctl_napari.model.folders.files import PREPROCESSOR, read_document
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fctl_napari.exceptions import CheckpointError, fault_of
+from fctl_napari.model.architectures import EncoderName
 from fctl_napari.model.baselines.segformer import WIDTHS
-from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.mit import HEADS, MLP_RATIO, REDUCTIONS, VARIANTS, MixTransformer, Variant
 from fctl_napari.model.folders.files import CONFIG, PREPROCESSOR, read_document
 from fctl_napari.model.folders.filled import renamed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fctl_napari.exceptions import CheckpointError
-from fctl_napari.model.config import ArchitectureName, EncoderName
+from fctl_napari.model.architectures import ArchitectureName, EncoderName
 from fctl_napari.model.encoders.resnet import VARIANTS, Bottleneck
 from fctl_napari.model.folders.filled import renamed
 from fctl_napari.words import count_of

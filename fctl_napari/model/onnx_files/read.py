@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from fctl_napari.class_colors import new_colors
 from fctl_napari.exceptions import CheckpointError, ConfigError, fault_of, reason_of
 from fctl_napari.files import local_path
+from fctl_napari.model.bands import RGB
 from fctl_napari.model.checkpoint import save_new_checkpoint
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import RGB, FCtLConfig, make_config
+from fctl_napari.model.config import FCtLConfig, make_config
 from fctl_napari.model.domain import Domain
 from fctl_napari.model.free_path import check_free
 from fctl_napari.model.model_card import METADATA_KEY, Card

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fctl_napari.exceptions import ConfigError, InputError, fault_of, reason_of
-from fctl_napari.model.config import Band
+from fctl_napari.model.bands import Band
 from fctl_napari.model.onnx_settings import LARGEST_TILE, SMALLEST_TILE, OnnxOutput
 
 _Byte = Annotated[int, Field(ge=0, le=255)]

@@ -9,7 +9,8 @@ from fctl_napari.imagery.band_matching import find_bands
 from fctl_napari.imagery.band_names import Bands, band_names_in
 from fctl_napari.imagery.measured import outside, sampled_values
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.config import RGB, FCtLConfig
+from fctl_napari.model.bands import RGB
+from fctl_napari.model.config import FCtLConfig
 
 
 def network_image(image: Pyramid, config: FCtLConfig) -> Pyramid:

@@ -12,8 +12,8 @@ from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.image_list import list_images
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.open import open_image
+from fctl_napari.model.bands import RGB
 from fctl_napari.model.classes import ClassTable, numbered_classes
-from fctl_napari.model.config import RGB
 from fctl_napari.training.data import Scene
 from fctl_napari.training.data_settings import DataSettings
 
