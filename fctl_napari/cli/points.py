@@ -11,7 +11,7 @@ import typer
 from fctl_napari.cli.chosen_map import chosen_map
 from fctl_napari.cli.evaluate import MapOption, open_ground_truth
 from fctl_napari.cli.options import JsonOption, RawOption, SegmentationArgument
-from fctl_napari.evaluation.sample_size import TOTAL
+from fctl_napari.evaluation.points.sample_size import TOTAL
 from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.files import local_path, write_json
 from fctl_napari.words import count_of
@@ -52,8 +52,8 @@ def draw(
     """
     from fctl_napari.cli.output import counting, out, say
     from fctl_napari.correcting.map_points import draw_on_map
-    from fctl_napari.evaluation.checked_points import sample_notes
-    from fctl_napari.evaluation.point_table import check_table_path, write_table
+    from fctl_napari.evaluation.points.checked_points import sample_notes
+    from fctl_napari.evaluation.points.point_table import check_table_path, write_table
 
     if csv_file is not None:
         check_table_path(csv_file)
@@ -90,8 +90,8 @@ def set_(
     from fctl_napari.cli.output import out
     from fctl_napari.correcting.final_map import FinalMap
     from fctl_napari.correcting.map_points import MapPoints
-    from fctl_napari.evaluation.checked_points import set_classes, true_classes
-    from fctl_napari.evaluation.point_table import read_table
+    from fctl_napari.evaluation.points.checked_points import set_classes, true_classes
+    from fctl_napari.evaluation.points.point_table import read_table
 
     if (table is None) == (ground_truth is None):
         raise ConfigError("fctl points set takes the classes of a table or of --truth; give one of them.")

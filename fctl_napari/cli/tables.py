@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.image_cost import ImageCost
     from fctl_napari.evaluation.job_table import ImageRow
-    from fctl_napari.evaluation.point_estimate import PointEstimate
+    from fctl_napari.evaluation.points.point_estimate import PointEstimate
     from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.segmentation.jobs.explanation import TileExplanation

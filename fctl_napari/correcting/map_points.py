@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fctl_napari.correcting.final_map import FinalMap, find_final_map
-from fctl_napari.evaluation.checked_points import CheckedPoints, draw_sample, points_path
 from fctl_napari.evaluation.class_areas import class_areas
-from fctl_napari.evaluation.point_estimate import PointEstimate, estimate_points
-from fctl_napari.evaluation.point_sample import count_classes
-from fctl_napari.evaluation.sample_size import TOTAL
+from fctl_napari.evaluation.points.checked_points import CheckedPoints, draw_sample, points_path
+from fctl_napari.evaluation.points.point_estimate import PointEstimate, estimate_points
+from fctl_napari.evaluation.points.point_sample import count_classes
+from fctl_napari.evaluation.points.sample_size import TOTAL
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 

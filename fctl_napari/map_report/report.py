@@ -13,15 +13,15 @@ from fctl_napari import __version__
 from fctl_napari.class_colors import Color
 from fctl_napari.correcting.final_map import FinalMap
 from fctl_napari.correcting.provenance import ACCEPTED, CORRECTED, PREDICTED, UNSURE
-from fctl_napari.evaluation.checked_points import CheckedPoints, points_path
 from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
 from fctl_napari.evaluation.domain import ResultDomain, domain_facts, domain_of_result
 from fctl_napari.evaluation.error_regions import THRESHOLDS, find_uncertain
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.ground_areas import area_text, area_unit
 from fctl_napari.evaluation.ground_truth import GroundTruth
-from fctl_napari.evaluation.point_estimate import PointEstimate, estimate_points
-from fctl_napari.evaluation.point_sample import count_classes
+from fctl_napari.evaluation.points.checked_points import CheckedPoints, points_path
+from fctl_napari.evaluation.points.point_estimate import PointEstimate, estimate_points
+from fctl_napari.evaluation.points.point_sample import count_classes
 from fctl_napari.evaluation.unclear_classes import hints_on
 from fctl_napari.exceptions import CheckpointError, InputError
 from fctl_napari.imagery.geodesy.ground_size import ground_size, length_words

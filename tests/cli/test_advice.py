@@ -106,7 +106,7 @@ ARGUMENTS = {
 """Arguments of the public functions that are options of commands."""
 IN_PYTHON = "in Python: "
 OF_COMMANDS = {
-    "evaluation/checked_points.py",
+    "evaluation/points/checked_points.py",
     "exporting/logits.py",
     "training/distributed.py",
     "correcting/files.py",

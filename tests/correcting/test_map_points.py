@@ -11,7 +11,7 @@ import pytest
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.final_map import FinalMap, find_final_map
 from fctl_napari.correcting.map_points import MapPoints, draw_on_map
-from fctl_napari.evaluation.checked_points import points_path, set_classes
+from fctl_napari.evaluation.points.checked_points import points_path, set_classes
 from fctl_napari.exceptions import Cancelled, PointsError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert

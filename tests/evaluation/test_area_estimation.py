@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fctl_napari.evaluation.area_estimation import allocate_points, estimate_areas
-from fctl_napari.evaluation.point_sample import count_classes, draw_points
+from fctl_napari.evaluation.points.area_estimation import allocate_points, estimate_areas
+from fctl_napari.evaluation.points.point_sample import count_classes, draw_points
 from fctl_napari.exceptions import InputError
 
 COUNTS = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fctl_napari.evaluation.checked_points import (
+from fctl_napari.evaluation.points.checked_points import (
     CheckedPoints,
     draw_sample,
     points_path,
@@ -19,9 +19,9 @@ from fctl_napari.evaluation.checked_points import (
     set_classes,
     true_classes,
 )
-from fctl_napari.evaluation.point_estimate import estimate_points
-from fctl_napari.evaluation.point_sample import MapCounts, count_classes
-from fctl_napari.evaluation.point_table import read_table, write_table
+from fctl_napari.evaluation.points.point_estimate import estimate_points
+from fctl_napari.evaluation.points.point_sample import MapCounts, count_classes
+from fctl_napari.evaluation.points.point_table import read_table, write_table
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.segmentation.store.store import Segmentation
@@ -237,7 +237,7 @@ def test_fewer_points_than_advised_are_drawn_where_that_is_asked_for(
 SETTER = """
 import sys
 from pathlib import Path
-from fctl_napari.evaluation.checked_points import CheckedPoints, set_classes
+from fctl_napari.evaluation.points.checked_points import CheckedPoints, set_classes
 path = Path(sys.argv[1])
 for point in CheckedPoints.read(path).points:
     if point.id % 2 == int(sys.argv[2]):

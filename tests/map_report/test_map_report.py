@@ -12,8 +12,8 @@ from PIL import Image
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.correcting.final_map import FinalMap, find_final_map
-from fctl_napari.evaluation.checked_points import CheckedPoints, draw_sample, points_path
-from fctl_napari.evaluation.point_sample import count_classes
+from fctl_napari.evaluation.points.checked_points import CheckedPoints, draw_sample, points_path
+from fctl_napari.evaluation.points.point_sample import count_classes
 from fctl_napari.exceptions import OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.georeference import Georeference

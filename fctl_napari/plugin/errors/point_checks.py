@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.correcting.final_map import find_final_map
 from fctl_napari.correcting.map_points import MapPoints, draw_on_map
-from fctl_napari.evaluation.checked_points import CheckedPoints, points_path, sample_notes, set_classes
-from fctl_napari.evaluation.point_estimate import PointEstimate
+from fctl_napari.evaluation.points.checked_points import CheckedPoints, points_path, sample_notes, set_classes
+from fctl_napari.evaluation.points.point_estimate import PointEstimate
 from fctl_napari.exceptions import InputError, PointsError
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.plugin.common.background import Jobs, Work

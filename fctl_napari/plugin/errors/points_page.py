@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fctl_napari.evaluation.checked_points import CheckedPoints
-from fctl_napari.evaluation.point_estimate import PointEstimate
-from fctl_napari.evaluation.sample_size import LEAST, TOTAL
+from fctl_napari.evaluation.points.checked_points import CheckedPoints
+from fctl_napari.evaluation.points.point_estimate import PointEstimate
+from fctl_napari.evaluation.points.sample_size import LEAST, TOTAL
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.form_layout import button, labelled, wrapped

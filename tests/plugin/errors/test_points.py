@@ -24,7 +24,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from fctl_napari.correcting.corrections import Corrections
-from fctl_napari.evaluation.checked_points import CheckedPoints, points_path
+from fctl_napari.evaluation.points.checked_points import CheckedPoints, points_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.plugin.common.session import session

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fctl_napari.evaluation.sample_size import least_points
+from fctl_napari.evaluation.points.sample_size import least_points
 from fctl_napari.exceptions import InputError
 from fctl_napari.words import count_of
 

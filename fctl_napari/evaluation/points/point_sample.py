@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.evaluation.area_estimation import allocate_points
 from fctl_napari.evaluation.blockwise import iter_blocks
+from fctl_napari.evaluation.points.area_estimation import allocate_points
 from fctl_napari.imagery.labels.readable import ReadableLabels
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fctl_napari.evaluation.checked_points import CheckedPoints
+from fctl_napari.evaluation.points.checked_points import CheckedPoints
 from fctl_napari.exceptions import InputError, OutputError, reason_of
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference

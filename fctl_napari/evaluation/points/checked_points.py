@@ -13,8 +13,8 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
-from fctl_napari.evaluation.point_sample import MapCounts, draw_points
-from fctl_napari.evaluation.sample_size import LEAST, TOTAL, least_points
+from fctl_napari.evaluation.points.point_sample import MapCounts, draw_points
+from fctl_napari.evaluation.points.sample_size import LEAST, TOTAL, least_points
 from fctl_napari.exceptions import InputError, OutputError, PointsError, reason_of
 from fctl_napari.files import output_error, write_json
 from fctl_napari.model.classes import IGNORE

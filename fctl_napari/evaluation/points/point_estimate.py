@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.evaluation.area_estimation import AreaEstimate, estimate_areas
-from fctl_napari.evaluation.checked_points import CheckedPoints
 from fctl_napari.evaluation.ground_truth import Comparable
-from fctl_napari.evaluation.point_sample import MapCounts
+from fctl_napari.evaluation.points.area_estimation import AreaEstimate, estimate_areas
+from fctl_napari.evaluation.points.checked_points import CheckedPoints
+from fctl_napari.evaluation.points.point_sample import MapCounts
 from fctl_napari.exceptions import InputError
 from fctl_napari.words import count_of
 

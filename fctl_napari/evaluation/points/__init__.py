@@ -1,0 +1,1 @@
+"""How right a map is by points that people check, without a ground truth."""
