@@ -57,3 +57,19 @@ def plain_name(text: str) -> str:
     """
     shown = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
+
+
+def percent_of(share: float) -> str:
+    """Write a share.
+
+    Parameters
+    ----------
+    share : float
+        The share, 0..1.
+
+    Returns
+    -------
+    str
+        ``"12 %"``, and ``"less than 1 %"`` for one that would be 0 %.
+    """
+    return f"{100 * share:.0f} %" if share == 0 or share >= 0.005 else "less than 1 %"

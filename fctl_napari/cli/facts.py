@@ -132,7 +132,8 @@ def card_facts(card: Card) -> dict[str, str]:
 
 def image_against_card(image: Pyramid, card: Card) -> dict[str, str]:
     """Return by names how an image compares with the data that a network was trained on."""
-    from fctl_napari.evaluation.domain import out_of_domain, trained_on
+    from fctl_napari.evaluation.domain import out_of_domain
+    from fctl_napari.evaluation.trained_on import trained_on
 
     known = trained_on(card, image, image.shape)
     warning = out_of_domain(image, card)

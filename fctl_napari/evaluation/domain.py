@@ -11,20 +11,21 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.evaluation.trained_on import Trained, seen_images, trained_on
 from fctl_napari.exceptions import CheckpointError, InputError
-from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
+from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.geodesy.ground_size import ground_sides, ground_size, length_words
 from fctl_napari.imagery.image_colors import color_cells, sample_colors, unseen_share
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.domain import Domain, SeenImage
+from fctl_napari.model.domain import Domain
 from fctl_napari.model.model_card import Card, read_card
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.made_by import checkpoint_of
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.windows import IntWindow, Window
-from fctl_napari.words import count_of
+from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of, percent_of
 
 FAR_SIZE = 3.0
 """Factor between px sizes from which on they are far apart."""
@@ -118,7 +119,9 @@ def image_differences(image: Pyramid, card: Card) -> list[str]:
     unseen = unseen_colors(image, card)
     if unseen is not None and unseen >= _far_colors(domain):
         assert domain.colors is not None
-        found.append(f"{_percent(unseen)} of it has colors that they lack ({_percent(domain.colors.usual)} is usual)")
+        found.append(
+            f"{percent_of(unseen)} of it has colors that they lack ({percent_of(domain.colors.usual)} is usual)"
+        )
     return found
 
 
@@ -276,113 +279,6 @@ def _is_seen(image: Pyramid, card: Card) -> bool:
         return False
 
 
-# -- images that it was trained on -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Part of an image that a network was trained on.
-
-    Attributes
-    ----------
-    share : float or None
-        Share of the image, or of a region of it, that it was trained on, 0..1. None if that is not known.
-    corrected : bool
-        If True, it was fine-tuned on corrections of the image.
-    """
-
-    share: float | None
-    corrected: bool
-
-    def words(self, name: str, part: str = "this image") -> str:
-        """Return it as a sentence to be said beside figures.
-
-        Parameters
-        ----------
-        name : str
-            Name of the network.
-        part : str, optional
-            What was measured: ``"this image"``, ``"this region"``.
-
-        Returns
-        -------
-        str
-            The sentence.
-        """
-        said = []
-        if self.share:
-            said.append(f"trained on {part}" if self.share >= 1 else f"trained on {_percent(self.share)} of {part}")
-        if self.corrected:
-            said.append("fine-tuned on corrections of this image")
-        elif self.share is None:
-            said.append("trained on parts of this image that are not known")
-        if not said:
-            return f"{name} was trained on other parts of this image, not on {part}."
-        return f"{name} was {' and '.join(said)}: figures here flatter it."
-
-
-def seen_images(card: Card) -> tuple[SeenImage, ...]:
-    """List the images that a network was trained or fine-tuned on, as far as its card knows them by their pixels.
-
-    Parameters
-    ----------
-    card : Card
-        Model card.
-
-    Returns
-    -------
-    tuple of SeenImage
-        Images: of the card's facts, or else of its provenance.
-    """
-    if card.domain is not None:
-        return card.domain.images
-    found = []
-    identities = {key: str(value) for key, value in card.provenance.get("data", {}).items()}
-    regions = card.provenance.get("trained_on")
-    for name, identity in identities.items():
-        if identity.startswith(SAMPLED) and (regions is None or name in regions):
-            own = None if regions is None else tuple(tuple(region) for region in regions[name])
-            found.append(SeenImage(name=name, fingerprint=identity.rsplit("-", 1)[0], regions=own))
-    learned = card.provenance.get("finetuning", {}).get("image")
-    if learned is not None:
-        found.append(SeenImage(name=learned["name"], fingerprint=learned["fingerprint"], corrected=True))
-    return tuple(found)
-
-
-def trained_on(
-    card: Card, image: Pyramid | str, shape: tuple[int, int], region: IntWindow | None = None
-) -> Trained | None:
-    """Return what a network was trained on of an image.
-
-    Parameters
-    ----------
-    card : Card
-        Model card of the network.
-    image : Pyramid or str
-        Image, or its fingerprint.
-    shape : tuple of 2 int
-        (height, width) of the image, px.
-    region : IntWindow or None, optional
-        (y0, x0, y1, x1), px, that is measured. None takes the whole image.
-
-    Returns
-    -------
-    Trained or None
-        What is known. None if the card does not know the image.
-    """
-    known = image if isinstance(image, str) else fingerprint(image)
-    own = [one for one in seen_images(card) if one.fingerprint == known]
-    if not own:
-        return None
-    whole = Window(*(region or (0, 0, *shape)))
-    regions = [one.regions for one in own if not one.corrected]
-    share: float | None = None
-    if regions and None not in regions:
-        windows = dict.fromkeys(window for some in regions if some is not None for window in some)
-        share = min(1.0, sum(_area(whole.intersect(one)) for one in windows) / max(1, _area(whole)))
-    return Trained(share, any(one.corrected for one in own))
-
-
 @dataclass(frozen=True)
 class ResultDomain:
     """Relation of a result to the data that its network was trained on.
@@ -466,7 +362,7 @@ def domain_facts(card: Card) -> dict[str, str]:
     if domain.pixel_size is not None:
         facts["their px"] = _sizes(domain.pixel_size)
     if domain.colors is not None:
-        usual = _percent(domain.colors.usual)
+        usual = percent_of(domain.colors.usual)
         facts["their colors"] = (
             f"{count_of(len(domain.colors.cells), 'color')}; {usual} of an image like those has others"
         )
@@ -478,10 +374,6 @@ def domain_facts(card: Card) -> dict[str, str]:
     return facts
 
 
-def _area(window: Window) -> int:
-    return 0 if window.empty else math.prod(window.shape)
-
-
 def _far_colors(domain: Domain) -> float:
     return max(FAR_COLORS, 2 * domain.colors.usual) if domain.colors is not None else 1.0
 
@@ -489,7 +381,3 @@ def _far_colors(domain: Domain) -> float:
 def _sizes(sizes: tuple[float, float]) -> str:
     low, high = (length_words(size) for size in sizes)
     return low if low == high else f"{low} to {high}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share == 0 or share >= 0.005 else "less than 1 %"

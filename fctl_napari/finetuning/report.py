@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fctl_napari import __version__
-from fctl_napari.evaluation.domain import seen_images
+from fctl_napari.evaluation.trained_on import seen_images
 from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.judging.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from fctl_napari import __version__
 from fctl_napari.datasets.prefetch import Prefetch
-from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.evaluation.trained_on import seen_images
 from fctl_napari.exceptions import ConfigError, InputError
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint

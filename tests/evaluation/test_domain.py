@@ -15,16 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.evaluation.domain import (
-    Trained,
     domain_facts,
     domain_of_result,
     fitting_checkpoint,
     mean_confidence,
     out_of_domain,
     result_differences,
-    seen_images,
-    trained_on,
 )
+from fctl_napari.evaluation.trained_on import Trained, seen_images, trained_on
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.georeference import Georeference

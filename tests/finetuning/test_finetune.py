@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from fctl_napari.correcting.corrections import Corrections
-from fctl_napari.evaluation.domain import out_of_domain, trained_on
+from fctl_napari.evaluation.domain import out_of_domain
+from fctl_napari.evaluation.trained_on import trained_on
 from fctl_napari.exceptions import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
 from fctl_napari.finetuning.correction_sources import open_corrections

@@ -9,7 +9,8 @@ import pytest
 from helpers_training import NO_CONTEXT, make, write_scene
 from PIL import Image
 
-from fctl_napari.evaluation.domain import out_of_domain, seen_images, trained_on
+from fctl_napari.evaluation.domain import out_of_domain
+from fctl_napari.evaluation.trained_on import seen_images, trained_on
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.fingerprint import fingerprint

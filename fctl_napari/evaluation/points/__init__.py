@@ -1,1 +1,1 @@
-"""How right a map is by points that people check, without a ground truth."""
+"""Points that people check, and how right a map is by them, without a ground truth."""
