@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fctl_napari.cli.output import err, out
 from fctl_napari.exceptions import InputError
 from fctl_napari.imagery.numbered import listed
-from fctl_napari.words import count_of
+from fctl_napari.words import count_of, percent_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     import numpy as np
 
     from fctl_napari.imagery.fingerprint import fingerprint
-    from fctl_napari.imagery.measured import measured_range, percent, share_without_data
+    from fctl_napari.imagery.measured import measured_range, share_without_data
 
     height, width = pyramid.shape
     levels = ", ".join(f"{level.shape[1]} x {level.shape[0]}" for level in pyramid.levels[: pyramid.native_levels])
@@ -60,7 +60,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
             f"0.1 % .. 99.9 %: {low} .. {high}; state them where it is used, as in fctl segment --range {low} {high}"
         )
     if (share := share_without_data(pyramid)) or pyramid.validity is not None:
-        facts["no data"] = f"{percent(share) if share else 'none found'} ({pyramid.validity_source})"
+        facts["no data"] = f"{percent_of(share) if share else 'none found'} ({pyramid.validity_source})"
     if words := listed(pyramid.images, pyramid.path):
         facts["images"] = f"{words}, another with --image N"
     if pyramid.unit is not None:

@@ -133,22 +133,6 @@ def share_without_data(pyramid: Pyramid) -> float:
     return 1 - valid / total
 
 
-def percent(share: float) -> str:
-    """Return a share in words.
-
-    Parameters
-    ----------
-    share : float
-        Share, 0..1.
-
-    Returns
-    -------
-    str
-        Whole percent, or "less than 1 %".
-    """
-    return f"{100 * share:.0f} %" if share >= 0.01 else "less than 1 %"
-
-
 def _windows(level: Level) -> Iterator[IntWindow]:
     """Yield the windows of a level that are examined."""
     height, width = level.shape[:2]

@@ -28,7 +28,7 @@ from fctl_napari.imagery.formats.stac import asset_location, is_item
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.measured import PERCENTILES, measured_range, percent, share_without_data
+from fctl_napari.imagery.measured import PERCENTILES, measured_range, share_without_data
 from fctl_napari.imagery.numbered import image_file, listed, split_number
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
@@ -58,7 +58,7 @@ from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_le
 from fctl_napari.plugin.layers.transforms import move
 from fctl_napari.plugin.layers.units import share_units
 from fctl_napari.progress import Progress
-from fctl_napari.words import count_of
+from fctl_napari.words import count_of, percent_of
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS, *SLIDES)
 REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx", ".svs", ".ndpi", ".scn", ".qptiff")
@@ -211,7 +211,7 @@ def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
     def report(share: float) -> None:
         if share:
             say(
-                f"{last_name(path)}: {percent(share)} of this file hold no data ({pyramid.validity_source}); they are "
+                f"{last_name(path)}: {percent_of(share)} of this file hold no data ({pyramid.validity_source}); they are "
                 "transparent, and get no class."
             )
 
