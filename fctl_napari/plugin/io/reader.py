@@ -211,8 +211,8 @@ def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
     def report(share: float) -> None:
         if share:
             say(
-                f"{last_name(path)}: {percent_of(share)} of this file hold no data ({pyramid.validity_source}); they are "
-                "transparent, and get no class."
+                f"{last_name(path)}: {percent_of(share)} of this file hold no data ({pyramid.validity_source}); "
+                "they are transparent, and get no class."
             )
 
     if pyramid.masked:
