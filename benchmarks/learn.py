@@ -11,6 +11,9 @@ set has as well (SCENES holds the folders ``river``, ``dunes``, ``deepglobe10`` 
 along the largest errors with a round brush, and paints only where the ground truth has the class; which of the large
 errors he comes to first depends on the seed. Measured on the whole unseen scene, on the
 neighborhood of the strokes (boxes 256 px wider), on the rest, and on tiles of the scenes that were trained on.
+``rounds`` is ``ours`` as it is used: after each count of strokes the network is fine-tuned on all of them and kept if
+the gate says so, and the next strokes follow the errors that the network at hand still makes; its gate is right where
+it tells whether the network is better than the one before.
 ``plain`` is the usual way: all weights, corrected pixels only, no replay, no gate. The gate's result on ``ours`` is
 printed, and whether the unseen scene got better as it says; figures are of the new network either way. With
 ``--wrong`` a share of the strokes has a wrong class.
@@ -300,40 +303,82 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
     name = f"{options.scene} {case.scene.name}" if options.scene != "earth" else f"earth {options.bands} bands"
     if options.scene == "aerial":
         name = f"aerial {case.image.stem}"
-    wrong = options.wrong
     counts = [0] if options.ways == ["bound"] else options.strokes
-    wanted = [(n, seed, way) for n in counts for seed in options.seeds for way in options.ways]
     done = {tuple(row[key] for key in KEYS) for row in read_rows(options.csv)}
-    wanted = [row for row in wanted if (name, *map(str, row), str(wrong)) not in done]
-    if not wanted:
-        return
-    card = read_card(case.checkpoint)
-    names = card.classes.names
-    scene, ground_truth = case.scene, np.asarray(case.scene.ground_truth)
-    counted = inside(ground_truth.shape, scene.test)
-    before = segmented(case.checkpoint, scene, scene.test)
-    old = old_regions(case.old, card.config.tile_size)
-    old_before = old_miou(case.checkpoint, old, names)
-    for count, seed, way in wanted:
+    measured: Measured | None = None
+    for seed in options.seeds:
+        for way in options.ways:
+            wanted = [n for n in counts if (name, str(n), str(seed), way, str(options.wrong)) not in done]
+            if not wanted:
+                continue
+            measured = measured or Measured(case, name, options, folder)
+            if way == "rounds":
+                measured.rounds(counts, seed)
+            else:
+                for count in wanted:
+                    measured.once(count, seed, way)
+
+
+class Measured:
+    """Fine-tunings of the checkpoint of one case, and their rows."""
+
+    def __init__(self, case: Case, name: str, options: argparse.Namespace, folder: Path) -> None:
+        self.case, self.name, self.options, self.folder = case, name, options, folder
+        self.card = read_card(case.checkpoint)
+        self.names = self.card.classes.names
+        self.ground_truth = np.asarray(case.scene.ground_truth)
+        self.counted = inside(self.ground_truth.shape, case.scene.test)
+        self.before = segmented(case.checkpoint, case.scene, case.scene.test)
+        self.old = old_regions(case.old, self.card.config.tile_size)
+        self.old_before = old_miou(case.checkpoint, self.old, self.names)
+
+    def once(self, count: int, seed: int, way: str) -> None:
+        """Measure one fine-tuning of the checkpoint itself."""
         if way == "bound":
-            corrections, boxes = (
-                np.where(counted & (ground_truth != IGNORE), ground_truth + 1, 0).astype(np.uint8),
-                list(scene.test),
-            )
+            labelled = self.counted & (self.ground_truth != IGNORE)
+            corrections = np.where(labelled, self.ground_truth + 1, 0).astype(np.uint8)
+            boxes = list(self.case.scene.test)
         else:
-            corrections, boxes = strokes(ground_truth, before, counted, count, seed)
-            mislabel(corrections, wrong, len(names), seed)
+            corrections, boxes = strokes(self.ground_truth, self.before, self.counted, count, seed)
+            mislabel(corrections, self.options.wrong, len(self.names), seed)
+        parts = {"ours": {}, "bound": BOUND, "plain": PLAIN | {"learning_rate": self.options.plain_rate}}[way]
+        self._learn(self.case.checkpoint, corrections, boxes, (count, seed, way), parts, self.before)
+
+    def rounds(self, counts: Sequence[int], seed: int) -> None:
+        """Measure fine-tunings one after the other, each of the network that was kept before."""
+        checkpoint, predicted = self.case.checkpoint, self.before
+        corrections, boxes = np.zeros_like(self.ground_truth), []
+        for count, earlier in zip(counts, [0, *counts], strict=False):
+            left = self.counted & (corrections == 0)
+            added, places = strokes(self.ground_truth, predicted, left, count - earlier, seed + earlier)
+            mislabel(added, self.options.wrong, len(self.names), seed)
+            corrections, boxes = np.maximum(corrections, added), [*boxes, *places]
+            out, after, keep = self._learn(checkpoint, corrections, boxes, (count, seed, "rounds"), {}, predicted)
+            if keep:
+                checkpoint, predicted = out, after
+
+    def _learn(
+        self,
+        checkpoint: Path,
+        corrections: NDArray[np.uint8],
+        boxes: Sequence[IntWindow],
+        key: tuple[int, int, str],
+        settings: Mapping[str, Any],
+        parents: NDArray[np.uint8],
+    ) -> tuple[Path, NDArray[np.uint8], bool]:
+        """Fine-tune, and add the row; return the network, its labels and what the gate says."""
+        case, options, ground_truth, counted = self.case, self.options, self.ground_truth, self.counted
+        count, seed, way = key
         near = counted & inside(ground_truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
-        location = folder / f"{name} {count} {seed} {way}.ome.zarr"
+        location = self.folder / f"{self.name} {count} {seed} {way}.ome.zarr"
         painted = LabelPyramid.create(
-            location, ground_truth.shape, classes=[info.model_dump() for info in card.classes]
+            location, ground_truth.shape, classes=[info.model_dump() for info in self.card.classes]
         )
         painted.write(0, 0, corrections)
-        settings = {"ours": {}, "bound": BOUND, "plain": PLAIN | {"learning_rate": options.plain_rate}}[way]
-        out = folder / f"{name} {count} {seed} {way}.safetensors"
+        out = self.folder / f"{self.name} {count} {seed} {way}.safetensors"
         request = FinetuneRequest(
             image=str(case.image),
-            checkpoint=str(case.checkpoint),
+            checkpoint=str(checkpoint),
             corrections=str(location),
             out=str(out),
             data_folder=case.data_folder,
@@ -343,21 +388,25 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
         started, used = time.monotonic(), time.process_time()
         result = finetune(request, keep_anyway=True)
         seconds, used = time.monotonic() - started, time.process_time() - used
-        after = segmented(out, scene, scene.test)
-        row: dict[str, Any] = {"scene": name, "strokes": count, "seed": seed, "way": way, "wrong": wrong}
+        after = segmented(out, case.scene, case.scene.test)
+        row: dict[str, Any] = {"scene": self.name, "strokes": count, "seed": seed, "way": way, "wrong": options.wrong}
         row["px"] = np.count_nonzero(corrections)
+        keep = result.gate_result.keep
+        shown = after if keep or way != "rounds" else parents  # what is rolled back is not used on
         for part, mask in (("unseen", counted), ("near", near), ("rest", counted & ~near)):
-            pair = [mean_iou(ground_truth, predicted, mask, names) for predicted in (before, after)]
+            pair = [mean_iou(ground_truth, predicted, mask, self.names) for predicted in (self.before, shown)]
             row |= dict(zip((f"{part} before", f"{part} after"), pair, strict=True))
-        row |= {"old before": old_before, "old after": old_miou(out, old, names)}
+        used_on = out if keep or way != "rounds" else checkpoint
+        row |= {"old before": self.old_before, "old after": old_miou(used_on, self.old, self.names)}
         row |= {"steps": result.steps, "seconds": round(seconds), "cpu seconds": round(used)}
-        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.gate_result.keep else "roll back"}
-        row["gate is right"] = result.gate_result.keep == (row["unseen after"] > row["unseen before"])
+        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if keep else "roll back"}
+        better = [mean_iou(ground_truth, predicted, counted, self.names) for predicted in (parents, after)]
+        row["gate is right"] = keep == (better[1] > better[0])
         gain = result.card.gain
         row |= {key: "" if gain is None else round(getattr(gain, key), 5) for key in ("before", "after", "low", "high")}
         print(line(row), flush=True)
         if options.verbose:
-            print("   ", *result.gate_result.reasons, sep="\n      ", flush=True)
+            print(f"    {better[0]:.4f} -> {better[1]:.4f}", *result.gate_result.reasons, sep="\n      ", flush=True)
         if options.csv:
             fresh = not options.csv.exists()
             with options.csv.open("a", newline="") as file:
@@ -365,6 +414,7 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
                 if fresh:
                     writer.writeheader()
                 writer.writerow(row)
+        return out, after, keep
 
 
 def read_rows(table: Path | None) -> list[dict[str, str]]:
@@ -395,7 +445,7 @@ def summary(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
             gains = [100 * (float(r[f"{part} after"]) - float(r[f"{part} before"])) for r in group]
             cells.append(f"{np.nanmean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})")
         kept, right = (
-            f"{sum(r[key] == value for r in group)} of {len(group)}" if way == "ours" else ""
+            f"{sum(r[key] == value for r in group)} of {len(group)}" if way in ("ours", "rounds") else ""
             for key, value in (("gate", "keep"), ("gate is right", "True"))
         )
         seconds = f"{np.mean([float(r['cpu seconds']) for r in group]):.0f}"
@@ -416,7 +466,7 @@ def main() -> None:
     parser.add_argument("scene", choices=["earth", "aerial", *ELSEWHERE, "table"])
     parser.add_argument("--strokes", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--ways", nargs="+", choices=["ours", "plain", "bound"], default=["ours", "plain"])
+    parser.add_argument("--ways", nargs="+", choices=["ours", "rounds", "plain", "bound"], default=["ours", "plain"])
     parser.add_argument("--bands", choices=["test", "val"], default="test", help="Which bands of the Earth scene.")
     parser.add_argument("--data", type=Path, help="Folder of the aerial scenes, or of the folders of all sets.")
     parser.add_argument("--only", nargs="+", default=[], help="Scenes of another set.")

@@ -83,6 +83,25 @@ def seen_images(card: Card) -> tuple[SeenImage, ...]:
     return tuple(found)
 
 
+def learned_regions(card: Card, fingerprint: str) -> tuple[IntWindow, ...]:
+    """List the corrected regions of an image that a network has learned from.
+
+    Parameters
+    ----------
+    card : Card
+        Model card of the network.
+    fingerprint : str
+        Fingerprint of the image.
+
+    Returns
+    -------
+    tuple of IntWindow
+        Boxes (y0, x0, y1, x1), px, as far as the card knows them. Those of versions before 0.9 do not.
+    """
+    own = [one.regions for one in seen_images(card) if one.corrected and one.fingerprint == fingerprint]
+    return tuple(dict.fromkeys(box for regions in own if regions is not None for box in regions))
+
+
 def trained_on(
     card: Card, image: Pyramid | str, shape: tuple[int, int], region: IntWindow | None = None
 ) -> Trained | None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fctl_napari.evaluation.trained_on import learned_regions
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError
 from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, features_path, keep
@@ -148,11 +149,13 @@ class Finetuner:
         self._images = [image_facts(one.image) for one in corrected]
         fingerprints = [facts["fingerprint"] for facts in self._images]
         _check_distinct(request, fingerprints)
-        self.sets = choose_tiles(request, corrected, self.card)
+        learned = [learned_regions(self.card, one) for one in fingerprints]
+        self.sets = choose_tiles(request, corrected, self.card, learned)
         check_waiting(self.out, *fingerprints)
-        self._domain = domain_of_child(self.card, corrected[0].image)
-        for one in corrected[1:]:
-            self._domain = domain_of_child(self.card.model_copy(update={"domain": self._domain}), one.image)
+        child = self.card
+        for one, parts in zip(corrected, self.sets.splits, strict=True):
+            self._domain = domain_of_child(child, one.image, parts.training)
+            child = child.model_copy(update={"domain": self._domain})
         self.data_hash = data_hash(fingerprints, self.sets.targets, self.sets.held_out)
         self._classes = self.card.config.classes
         ground_truth = None

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fctl_napari import __version__
-from fctl_napari.evaluation.trained_on import seen_images
+from fctl_napari.evaluation.trained_on import learned_regions, seen_images
 from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.judging.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
@@ -22,6 +22,7 @@ from fctl_napari.imagery.image_colors import color_cells, joined_cells, sample_c
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.domain import Domain, SeenColors, SeenImage
 from fctl_napari.model.model_card import Card, without_folders
+from fctl_napari.windows import IntWindow
 from fctl_napari.words import count_of
 
 
@@ -112,7 +113,7 @@ def card_of_child(
     )
 
 
-def domain_of_child(parent: Card, image: Pyramid) -> Domain:
+def domain_of_child(parent: Card, image: Pyramid, learned: Sequence[IntWindow]) -> Domain:
     """Add an image to the facts of the data that a network was trained on.
 
     Parameters
@@ -121,6 +122,8 @@ def domain_of_child(parent: Card, image: Pyramid) -> Domain:
         The parent's model card.
     image : Pyramid
         The image that was corrected, as the network reads it.
+    learned : sequence of IntWindow
+        Boxes of the corrected regions that were learned from, (y0, x0, y1, x1), px.
 
     Returns
     -------
@@ -133,7 +136,14 @@ def domain_of_child(parent: Card, image: Pyramid) -> Domain:
         The image is damaged.
     """
     known = parent.domain or Domain()
-    own = SeenImage(name=PurePath(image.path or image.name).name, fingerprint=fingerprint(image), corrected=True)
+    identity = fingerprint(image)
+    plain = [(y0, x0, y1, x1) for y0, x0, y1, x1 in learned]
+    own = SeenImage(
+        name=PurePath(image.path or image.name).name,
+        fingerprint=identity,
+        regions=tuple(dict.fromkeys([*learned_regions(parent, identity), *plain])),
+        corrected=True,
+    )
     size, colors, sizes = ground_size(image), known.colors, known.pixel_size
     if colors is not None:
         with suppress(InputError):  # corrections may be learned from where the image is not damaged
@@ -142,5 +152,10 @@ def domain_of_child(parent: Card, image: Pyramid) -> Domain:
             colors = SeenColors.of(joined, colors.side, colors.usual)
     if sizes is not None and size is not None:
         sizes = min(sizes[0], size), max(sizes[1], size)
-    images = tuple(dict.fromkeys([*seen_images(parent), own]))
+    others = [
+        one
+        for one in seen_images(parent)
+        if not (one.corrected and one.fingerprint == identity and one.regions is not None)  # they are in ``own``
+    ]
+    images = tuple(dict.fromkeys([*others, own]))
     return known.model_copy(update={"images": images, "colors": colors, "pixel_size": sizes})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,13 @@ ANY = ("",)
 
 APART = 32
 """Gap below which regions stay on one side of the split, px, since their pixels are nearly the same."""
+
+
+KNOWN = (
+    "The network has learned from the held-out regions before, so the gate finds a gain there less easily than in new "
+    "ones: correct further regions."
+)
+"""Note where the parent has learned from all corrections, or all but one."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,16 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
     return Split(sides.training, sides.held_out, note)
 
 
-def split_together(images: Sequence[Sequence[IntWindow]], share: float, seed: int) -> tuple[list[Split], str]:
+def split_together(
+    images: Sequence[Sequence[IntWindow]],
+    share: float,
+    seed: int,
+    learned: Sequence[Sequence[IntWindow]] = (),
+) -> tuple[list[Split], str]:
     """Hold out a share of the corrected regions of several images, of as many classes and images as possible.
 
-    A class counts as one class in all images. See ``split``.
+    A class counts as one class in all images. See ``split``. What the parent has learned from is not held out, as it
+    knows that already, and a network that is as good elsewhere would look no better there.
 
     Parameters
     ----------
@@ -76,6 +89,8 @@ def split_together(images: Sequence[Sequence[IntWindow]], share: float, seed: in
         Share to be held out, 0..1.
     seed : int
         Seed of the choice.
+    learned : sequence of sequence of IntWindow, optional
+        Boxes of each image that the parent has learned from, (y0, x0, y1, x1), px.
 
     Returns
     -------
@@ -103,26 +118,44 @@ def split_together(images: Sequence[Sequence[IntWindow]], share: float, seed: in
     alone = sorted(name for name, regions in left.items() if regions == 1)
     several = sum(regions > 1 for regions in Counter(owners[i] for i in named).values())
     count = min(max(1, several, round(share * len(named))), len(named) - 1)
+    fresh = [i for i in named if not (learned and any(meet(a, b) for a in groups[i] for b in learned[owners[i]]))]
+    chosen = _choose(fresh, count, classes, owners, left)
+    if not chosen and len(fresh) < len(named):
+        chosen = _choose([*(i for i in named if i not in fresh), *fresh], count, classes, owners, left)
+    known = "" if chosen <= set(fresh) else KNOWN
+    judged = {name for i in chosen for name in classes[i]}
+    splits = []
+    for number in range(len(images)):
+        own = [(box, i in chosen) for i, g in enumerate(groups) if owners[i] == number for box in g]
+        splits.append(Split(tuple(box for box, out in own if not out), tuple(box for box, out in own if out)))
+    others = sorted(name for name in left if name not in judged and name not in alone)
+    notes = _note_of(alone, bool(chosen)), _note_on_unjudged(sorted(judged), others), known
+    return splits, " ".join(note for note in notes if note)
+
+
+def _choose(
+    candidates: Sequence[int],
+    count: int,
+    classes: Sequence[frozenset[str]],
+    owners: Sequence[int],
+    regions: Mapping[str, int],
+) -> set[int]:
+    """Choose what is held out among groups of regions, first one of each class, then one of each image, then any."""
     chosen: set[int] = set()
     judged: set[str] = set()
     seen: set[int] = set()
-    for turn in ("class", "image", "any"):  # first one region of each class, then one of each image, then any
-        for i in named:
+    left = Counter(regions)
+    for turn in ("class", "image", "any"):
+        for i in candidates:
             again = (turn == "class" and classes[i] <= judged) or (turn == "image" and owners[i] in seen)
-            if i in chosen or len(chosen) == count or again:
+            if i in chosen or len(chosen) >= count or again:
                 continue
             if all(left[name] > 1 for name in classes[i]):
                 chosen.add(i)
                 left.subtract(classes[i])
                 judged |= classes[i]
                 seen.add(owners[i])
-    splits = []
-    for number in range(len(images)):
-        own = [(box, i in chosen) for i, g in enumerate(groups) if owners[i] == number for box in g]
-        splits.append(Split(tuple(box for box, out in own if not out), tuple(box for box, out in own if out)))
-    others = sorted(name for name in left if name not in judged and name not in alone)
-    notes = _note_of(alone, bool(chosen)), _note_on_unjudged(sorted(judged), others)
-    return splits, " ".join(note for note in notes if note)
+    return chosen
 
 
 def _note_on_unjudged(judged: Sequence[str], others: Sequence[str]) -> str:

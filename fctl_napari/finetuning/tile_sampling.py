@@ -188,7 +188,12 @@ class Corrected:
     path: str
 
 
-def choose_tiles(request: FinetuneRequest, corrected: Sequence[Corrected], card: Card) -> TileSets:
+def choose_tiles(
+    request: FinetuneRequest,
+    corrected: Sequence[Corrected],
+    card: Card,
+    learned: Sequence[Sequence[IntWindow]] = (),
+) -> TileSets:
     """Choose all tiles of a run.
 
     The same request gives the same tiles.
@@ -201,6 +206,8 @@ def choose_tiles(request: FinetuneRequest, corrected: Sequence[Corrected], card:
         The corrected images.
     card : Card
         Model card of the parent.
+    learned : sequence of sequence of IntWindow, optional
+        Boxes of each image that the parent has learned from, (y0, x0, y1, x1), px.
 
     Returns
     -------
@@ -217,7 +224,7 @@ def choose_tiles(request: FinetuneRequest, corrected: Sequence[Corrected], card:
     tile_size = card.config.tile_size
     grids = [TileGrid(one.image.shape, tile_size, default_overlap(tile_size)) for one in corrected]
     boxes, strange = _of_classes([one.corrections for one in corrected], card)
-    splits, note = split_together(boxes, request.held_out, request.seed)
+    splits, note = split_together(boxes, request.held_out, request.seed, learned)
     scenes, missing = training_scenes(card, request.data_folder)
     images = [*(one.image for one in corrected), *(scene.pyramid for scene in scenes)]
     sets = TileSets(images, scenes, splits, {}, {}, notes=[strange, note, missing])

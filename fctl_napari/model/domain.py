@@ -19,7 +19,7 @@ class SeenImage(BaseModel):
     fingerprint : str
         Fingerprint of its pixels.
     regions : tuple of IntWindow or None
-        Regions (y0, x0, y1, x1), px, that it was trained on. None if that is not known, as of corrections.
+        Regions (y0, x0, y1, x1), px, that it was trained on: of corrections their boxes. None if that is not known.
     corrected : bool
         If True, it was fine-tuned on corrections of this image.
     """

@@ -306,6 +306,21 @@ def test_a_grandchild_still_knows_the_training_scenes(request_for, tmp_path, cor
     assert tuner.sets.notes == []
 
 
+def test_what_the_parent_learned_is_not_held_out_from_its_child(request_for, tmp_path, corrected):
+    """The parent has fitted it: its child would have to be better still, where a real gain lies elsewhere."""
+    learned: set[tuple[int, ...]] = set()
+    parent = corrected.parent
+    for number in range(3):
+        request = corrected.request(tmp_path / f"{number}.safetensors", checkpoint=str(parent), steps=1, seed=number)
+        sides = Finetuner(request).sets.splits[0]
+        assert sides.held_out
+        assert not learned & set(sides.held_out)
+        learned |= set(sides.training)
+        parent = finetune(request, keep_anyway=True).candidate
+        (own,) = (one for one in read_card(parent).domain.images if one.corrected)
+        assert set(own.regions) == learned
+
+
 def test_corrections_as_they_are_painted_are_the_same_as_labels(request_for, corrected, tmp_path):
     tuner = Finetuner(request_for())
     image = tuner.sets.images[0]

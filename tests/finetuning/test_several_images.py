@@ -20,7 +20,7 @@ from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.lineage import lineage
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.run import travelling
-from fctl_napari.finetuning.targets import split, split_together
+from fctl_napari.finetuning.targets import KNOWN, split, split_together
 from fctl_napari.finetuning.unfinished import check_waiting, find_cut, find_waiting, remember
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.model_card import read_card
@@ -77,6 +77,23 @@ def test_something_is_held_out_of_each_image_that_has_enough(seed):
     splits, _ = split_together(boxes_of([["r"]] * 10), 0.2, seed)
     assert sum(len(parts.held_out) for parts in splits) == 2, "one region in each of ten images is enough to judge"
     assert note == ""
+
+
+@given(regions, st.floats(0.05, 0.95), st.integers(0, 99), st.data())
+def test_what_was_learned_before_is_held_out_only_where_nothing_else_can_be(images, share, seed, data):
+    found = boxes_of(images)
+    learned = [[tuple(box) for box in own if data.draw(st.booleans())] for own in found]
+    splits, note = split_together(found, share, seed, learned)
+    known = [set(parts.held_out) & set(old) for parts, old in zip(splits, learned, strict=True)]
+    some = any(parts.held_out for parts in splits)
+    assert any(known) == (KNOWN in note)
+    everything = {name for own in found for box in own for name in box.classes}
+    assert {name for parts in splits for box in parts.training for name in box.classes} == everything
+    if any(known):
+        fresh = [b for own, old in zip(found, learned, strict=True) for b in own if b.classes and tuple(b) not in old]
+        times = Counter(name for own in found for box in own for name in box.classes)
+        assert not any(all(times[name] > 1 for name in box.classes) for box in fresh)
+    assert some == any(parts.held_out for parts in split_together(found, share, seed)[0])
 
 
 def test_tiles_are_of_all_images(request_for, second):

@@ -28,6 +28,7 @@ from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import check_path, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.model.domain import SeenImage
 from fctl_napari.model.model_card import (
     Card,
     checkpoint_hash,
@@ -309,6 +310,8 @@ class HeadFitter:
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }
         name = PurePath(image.path or image.name).name
+        boxes = tuple((y0, x0, y1, x1) for y0, x0, y1, x1 in (*self.split.training, *self.split.held_out))
+        seen = SeenImage(name=name, fingerprint=facts["fingerprint"], regions=boxes, corrected=True)
         return Card(
             name=request.name,
             description=f"A light head on the encoders of {self._parent.name}, learned from strokes on {name}.",
@@ -316,7 +319,7 @@ class HeadFitter:
             classes=self.table,
             provenance=without_folders(provenance),
             figures=figures,
-            domain=self._base.domain,
+            domain=self._base.domain.model_copy(update={"images": (seen,)}),
         )
 
 
