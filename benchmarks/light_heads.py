@@ -185,8 +185,9 @@ def run(scene: str, options: argparse.Namespace, folder: Path) -> None:
     for seed in options.seeds:
         of_linear: dict[int, Path] = {}
         for way in options.ways:
-            wanted = [n for n in options.strokes if (scene, way, str(n), str(seed)) not in done]
-            if not wanted:
+            ways = [way, *classifiers()] if way == "linear" else [way]  # scikit-learn's need its strokes
+            rows = [(scene, one, str(n), str(seed)) for one in ways if one in options.ways for n in options.strokes]
+            if done.issuperset(rows):
                 continue
             painted = first_strokes(ground_truth, FIRST, seed)
             before = FIRST
@@ -226,8 +227,9 @@ def run(scene: str, options: argparse.Namespace, folder: Path) -> None:
                 row = {"scene": scene, "checkpoint": checkpoint, "way": way, "strokes": count, "seed": seed}
                 row |= {"px": int(strokes_px), "miou": round(float(np.mean(there)), 4)}
                 row |= {"iou": " ".join(f"{value:.3f}" for value in there), "fit seconds": round(seconds, 2)}
-                append(options.csv, FIELDS, row)
-                print(row, flush=True)
+                if (scene, way, str(count), str(seed)) not in done:
+                    append(options.csv, FIELDS, row)
+                    print(row, flush=True)
 
 
 def load_checkpoint_config(checkpoint: str) -> Any:
