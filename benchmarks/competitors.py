@@ -178,7 +178,9 @@ def report(rows: Sequence[dict[str, str]]) -> None:
 def main() -> None:
     """Train the rows that are missing, or print the table."""
     parser = table_parser(__doc__)
-    parser.add_argument("--sets", nargs="+", default=["aerial", "dunes", "river"], choices=list(SETS))
+    parser.add_argument(
+        "--sets", nargs="+", default=["aerial", "dunes", "river"], choices=[n for n in SETS if n != "earth"]
+    )
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=300)

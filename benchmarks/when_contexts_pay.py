@@ -3,10 +3,10 @@
     python benchmarks/when_contexts_pay.py --data SCENES --weights W.pth --csv contexts.csv
     python benchmarks/when_contexts_pay.py --csv contexts.csv --report
 
-SCENES holds the folders ``aerial``, ``dunes`` and ``river`` (images, masks, class tables), W.pth is the ImageNet start
-of EfficientNet-Lite0 (of Lite2 for the ways ``lite2``, which are run by themselves). Every row is one network that is
-trained end to end, with the same tiles in the same order for all ways of one fold and seed, and measured on blocks of
-scenes that it was not trained on:
+SCENES holds the folders ``aerial``, ``dunes`` and ``river`` (images, masks, class tables); ``earth`` is the sample that
+comes along. W.pth is the ImageNet start of EfficientNet-Lite0 (of Lite2 for the ways ``lite2``, which are run by
+themselves). Every row is one network that is trained end to end, with the same tiles in the same order for all ways of
+one fold and seed, and measured on blocks of scenes (of Earth: of bands) that it was not trained on:
 
 * ``none``: no contexts;
 * ``same``: the network of ``contexts``, whose two contexts are the tile itself (equal parameters, equal FLOPs);
@@ -78,6 +78,7 @@ SETS: dict[str, dict[str, Any]] = {
         "values": {0: 0, 1: 1, 2: 2},
         "folds": [["26806", "26607", "31216", "31162"], ["26626", "26722", "31180", "31234"]],
     },
+    "earth": {"sample": True, "folds": [["test bands"]]},
     "together": {
         "classes": ["water", "bare", "vegetation", "built"],
         "parts": {
@@ -90,7 +91,8 @@ SETS: dict[str, dict[str, Any]] = {
 }
 """Classes of each set, the class of each value of its masks (others: none), and the scenes of each fold.
 
-``together`` holds the scenes of all, with their classes mapped.
+``together`` holds the scenes of all but Earth, with their classes mapped. ``earth`` is one scene with bands for
+training and for tests.
 """
 
 SHALLOW = ["encoders.tile.stem", *(f"encoders.tile.blocks.{k}." for k in range(3))]
@@ -145,6 +147,8 @@ class MeasuredTrainer(Trainer):
 def prepare(name: str, data: Path, out: Path) -> Path:
     """Link a set's images and write its masks with the classes of ``SETS``."""
     folder, entry = out / name, SETS[name]
+    if entry.get("sample"):
+        return folder
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     if "parts" in entry:
@@ -197,7 +201,7 @@ def train_config(row: dict[str, Any], weights: Path, options: argparse.Namespace
         seed=row["seed"],
         network=network,
         encoder_weights=str(weights.absolute()),
-        data={"layout": "pairs"},
+        data={"sample": True} if SETS[row["set"]].get("sample") else {"layout": "pairs"},
         augment={
             "brightness": 0.3, "contrast": 0.3, "saturation": 0.4, "channel_gain": 0.1, "gamma": 0.3, "scale": 1.4,
             **(COLOR if row["way"].startswith("color") else {}),
@@ -232,6 +236,14 @@ def blocks(scenes: Sequence[Scene], most: int = BLOCKS) -> list[tuple[Scene, lis
     ]
 
 
+def _bands(scene: Scene) -> Scene:
+    """Leave of a scene's ground truth only what is for tests."""
+    ground_truth = np.full(scene.ground_truth.shape, IGNORE, np.uint8)
+    for y0, x0, y1, x1 in scene.test:
+        ground_truth[y0:y1, x0:x1] = scene.ground_truth[y0:y1, x0:x1]
+    return replace(scene, ground_truth=ground_truth)
+
+
 def measure(trainer: Trainer, parts: Sequence[tuple[Scene, list[IntWindow]]], tile: int) -> Scores:
     """Compute the figures on blocks: each tile decides its core of 3/4 of the tile's side."""
     step, size = 3 * tile // 4, trainer.model.config.tile_size
@@ -262,14 +274,15 @@ def run(row: dict[str, Any], folder: Path, weights: Path, options: argparse.Name
     """Train and measure one row."""
     entry = SETS[row["set"]]
     held_out = entry["folds"][row["fold"]]
-    stems = sorted(path.stem for path in (folder / "images").iterdir())
-    training = [stem for stem in stems if stem not in held_out]
-    order = np.random.default_rng([row["seed"], 11]).permutation(training)
-    (folder / "train.txt").write_text("\n".join(order[: row["scenes"] or len(order)]))
-    (folder / "val.txt").write_text("\n".join(held_out))
+    if not entry.get("sample"):
+        stems = sorted(path.stem for path in (folder / "images").iterdir())
+        training = [stem for stem in stems if stem not in held_out]
+        order = np.random.default_rng([row["seed"], 11]).permutation(training)
+        (folder / "train.txt").write_text("\n".join(order[: row["scenes"] or len(order)]))
+        (folder / "val.txt").write_text("\n".join(held_out))
     config = train_config(row, weights, options)
     measured, _ = open_scenes(config.data, folder)
-    parts = blocks([scene for scene in measured if scene.val])
+    parts = blocks([_bands(scene) for scene in measured] if entry.get("sample") else [s for s in measured if s.val])
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
         if row["way"].startswith("pretrained"):
@@ -362,7 +375,7 @@ def main() -> None:
     if options.report:
         report(read_rows(options.csv), options.against)
         return
-    if options.data is None or options.weights is None:
+    if options.weights is None or (options.data is None and options.sets != ["earth"]):
         parser.error("--data and --weights are needed")
     torch.set_num_threads(1)
     for name in options.sets:
