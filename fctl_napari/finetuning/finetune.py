@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fctl_napari.evaluation.trained_on import learned_regions
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError
@@ -17,6 +17,7 @@ from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, features_path, keep
 from fctl_napari.finetuning.correction_sources import CorrectionSource, open_corrections
 from fctl_napari.finetuning.feature_cache import FeatureCache
+from fctl_napari.finetuning.founder import founder_of
 from fctl_napari.finetuning.judging.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.judging.selection import Selection
@@ -37,6 +38,7 @@ from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.free_path import check_free
 from fctl_napari.model.model_card import checkpoint_hash, require_classes, require_own, resolve_checkpoint
+from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
@@ -174,20 +176,21 @@ class Finetuner:
         )
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_path(self.out))
         precision = resolve_precision(request.precision, self.device.type)
-        self.network = TileNetwork(
-            self.model,
-            self.sets.images,
-            request.parts,
-            self.cache,
-            self.device,
-            precision,
-            exact=request.exact_contexts,
-            parents_decoder=parents_decoder,
-        )
+
+        def over_tiles(model: Network, cache: FeatureCache | None, decoder: nn.Module | None = None) -> TileNetwork:
+            exact = request.exact_contexts
+            where = self.device, precision
+            return TileNetwork(
+                model, self.sets.images, request.parts, cache, *where, exact=exact, parents_decoder=decoder
+            )
+
+        self.network = over_tiles(self.model, self.cache, parents_decoder)
+        oldest = founder_of(parent) if self.sets.scenes else None
+        founder = None if oldest is None else over_tiles(load_checkpoint(oldest)[0], None)
         self.optimizer = Adam(list(self.network.learning.values()))
         self._pixels = self.sets.class_pixels(self._classes)
         weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
-        self._loss = TileLoss(request, self.sets, self.network, self.side_by_side, weights)
+        self._loss = TileLoss(request, self.sets, self.network, self.side_by_side, weights, founder)
         self.step = 0
         self.seconds = 0.0
         self.before: dict[str, Figures] = {}

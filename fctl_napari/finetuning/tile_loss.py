@@ -35,11 +35,13 @@ class TileLoss:
         Threads that compute.
     weights : Tensor of float [C]
         Class weights of corrected px.
+    founder : TileNetwork or None, optional
+        Network that the training scenes are held to in place of the parent, see ``founder_of``.
 
     Attributes
     ----------
     anchors : Tensor of float [C]
-        Class weights of distillation, by the parent's class. They are set before the first step.
+        Class weights of distillation, by the class that px are held to. They are set before the first step.
     involved : Tensor of bool [C]
         Classes that were painted, or that the parent had predicted there. They are set before the first step.
     trust : list of float
@@ -47,7 +49,13 @@ class TileLoss:
     """
 
     def __init__(
-        self, request: FinetuneRequest, sets: TileSets, network: TileNetwork, side_by_side: SideBySide, weights: Tensor
+        self,
+        request: FinetuneRequest,
+        sets: TileSets,
+        network: TileNetwork,
+        side_by_side: SideBySide,
+        weights: Tensor,
+        founder: TileNetwork | None = None,
     ) -> None:
         self.anchors = weights
         self.involved = torch.zeros(len(weights), dtype=torch.bool)
@@ -55,6 +63,7 @@ class TileLoss:
         self._request = request
         self._sets = sets
         self._network = network
+        self._founder = founder
         self._side_by_side = side_by_side
         self._weights = weights
 
@@ -79,8 +88,8 @@ class TileLoss:
         Returns
         -------
         ndarray of int64 [2, C]
-            Px by the parent's class; and px of corrections, by the class that they name and by the one that they
-            replace. All 0 without distillation, which needs them.
+            Px by the class that they are held to; px of corrections, by the class that they name and by the one that
+            they replace. All 0 without distillation, which needs them.
 
         Raises
         ------
@@ -90,7 +99,7 @@ class TileLoss:
         counts = self.no_classes
         if not self.distills:
             return counts
-        labels = self._network.parents_prediction(tile).float().max(0).indices.numpy()
+        labels = self._held_to(tile).float().max(0).indices.numpy()
         valid = self._sets.valid(tile)
         counts[0] = np.bincount(labels.ravel() if valid is None else labels[valid], minlength=counts.shape[1])
         target = self._sets.target(tile)
@@ -186,8 +195,7 @@ class TileLoss:
             weights; of distillation its ``"targets"``, the sum ``"held"`` of the weights in them if the parent were
             trusted, and their ``"entropy"``.
         """
-        corrected_image = tile.source < len(self.trust)  # training scenes follow
-        trust = self.trust[tile.source] if corrected_image else 1.0
+        trust = self.trust[tile.source] if self._corrected(tile) else 1.0
 
         def make() -> Arrays:
             target = self._sets.target(tile)
@@ -197,7 +205,7 @@ class TileLoss:
             corrected = {"where": torch.from_numpy(where), "classes": classes, "said": said}
             if not self.distills:
                 return corrected
-            log_p = self._network.parents_prediction(tile).float()
+            log_p = self._held_to(tile).float()
             top, predicted = log_p.max(0)
             free = torch.from_numpy(target == NOTHING)
             held = free * top.exp() ** self._request.confidence_power * self.anchors.cpu()[predicted]
@@ -206,6 +214,18 @@ class TileLoss:
             return corrected | {"held": held.sum(), "targets": targets, "entropy": -(targets.float() * log_p).sum()}
 
         return self._network.cached(f"loss {tile.source} {tile.window} {trust:.3f}", make)
+
+    def _corrected(self, tile: Tile) -> bool:
+        """Return whether a tile is of a corrected image. Training scenes follow these."""
+        return tile.source < len(self.trust)
+
+    def _held_to(self, tile: Tile) -> Tensor:
+        """Return the log-probabilities that the network is held to, float16 [C, T, T] on the CPU."""
+        founder = self._founder
+        if founder is None or self._corrected(tile):
+            return self._network.parents_prediction(tile)
+        key = f"founder {tile.source} {tile.window}"
+        return self._network.cached(key, lambda: {"log_p": founder.parents_prediction(tile)})["log_p"]
 
 
 def _sum(gradients: tuple[Tensor | None, ...]) -> Tensor | None:
