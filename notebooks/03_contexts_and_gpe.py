@@ -142,11 +142,11 @@ ablation_figure(studies(larger)) if larger else None
 
 # %% [markdown]
 # ## When contexts pay
-# Networks that are trained end to end, all with the same tiles, and measured on scenes that they were not trained on
+# Networks that are trained end to end, all with the same tiles, and measured on scenes (of Earth: bands) that are new
 # (`benchmarks/when_contexts_pay.py`; rows and commands lie in [results](results/README.md)). Gains of contexts x1, x3
 # and x9 over *the same network whose contexts are the tile itself* (equal parameters, equal FLOPs: full lines) and over
 # the network without contexts (dashed), paired by scenes and seed. Bars are 95 % intervals of the mean over seeds;
-# points without one are single runs. *Together* are all three sets with their classes mapped to four.
+# points without one are single runs. *Together* are the aerial, dune and river scenes, their classes mapped to four.
 
 
 # %%
