@@ -407,7 +407,8 @@ class Measured:
         print(line(row), flush=True)
         if options.verbose:
             print(f"    {better[0]:.4f} -> {better[1]:.4f}", *result.gate_result.reasons, sep="\n      ", flush=True)
-        if options.csv:
+        known = {tuple(other[key] for key in KEYS) for other in read_rows(options.csv)}
+        if options.csv and tuple(str(row[key]) for key in KEYS) not in known:  # rounds begin anew after a stop
             fresh = not options.csv.exists()
             with options.csv.open("a", newline="") as file:
                 writer = csv.DictWriter(file, list(row))

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fctl_napari.evaluation.trained_on import learned_regions
-from fctl_napari.exceptions import Cancelled, ConfigError, InputError
+from fctl_napari.exceptions import Cancelled, ConfigError
 from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, features_path, keep
-from fctl_napari.finetuning.correction_sources import CorrectionSource, open_corrections
+from fctl_napari.finetuning.correction_sources import CorrectionSource
 from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.founder import founder_of
-from fctl_napari.finetuning.judging.evaluation import Measure, ground_truth_of
+from fctl_napari.finetuning.inputs import open_inputs
+from fctl_napari.finetuning.judging.evaluation import Measure
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.judging.selection import Selection
-from fctl_napari.finetuning.light_network import full_network
+from fctl_napari.finetuning.parent import load_parent
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
-from fctl_napari.finetuning.report import card_of_child, domain_of_child
+from fctl_napari.finetuning.report import card_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
 from fctl_napari.finetuning.tile_loss import TileLoss
 from fctl_napari.finetuning.tile_network import TileNetwork
-from fctl_napari.finetuning.tile_sampling import Corrected, Tile, choose_tiles, data_hash, draw_tiles
-from fctl_napari.finetuning.unfinished import check_waiting
-from fctl_napari.imagery.old_fingerprint import old_fingerprints
-from fctl_napari.imagery.open import open_image
+from fctl_napari.finetuning.tile_sampling import Tile, draw_tiles
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.free_path import check_free
-from fctl_napari.model.model_card import checkpoint_hash, require_classes, require_own, resolve_checkpoint
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
-from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
-from fctl_napari.segmentation.store.identity import image_facts
-from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.training.losses import class_weights
 from fctl_napari.words import count_of
 
@@ -136,40 +128,17 @@ class Finetuner:
         self._watch = watch or (lambda progress: None)
         self._cancelled = cancelled or (lambda: False)
         self._paused = paused or (lambda: False)
-        parent = resolve_checkpoint(request.checkpoint)
+        parent = load_parent(request.checkpoint)
         self.device = resolve_device(request.device)
-        self.model, self.card = load_checkpoint(parent)
-        require_classes(request.checkpoint, self.card)
-        require_own(request.checkpoint, self.card)
-        parents_decoder = None
-        if isinstance(self.model, FCtL) and self.card.config.light:
-            parents_decoder, self.model = self.model.decoder, full_network(self.model)
-            grown = {"config": self.model.config, "description": f"FCtL, learned from the light head {self.card.name}."}
-            self.card = self.card.model_copy(update=grown)
-        self.parent_hash = checkpoint_hash(parent)
-        corrected = [self._open(*pair, None if number else corrections) for number, pair in enumerate(request.pairs)]
-        self._images = [image_facts(one.image) for one in corrected]
-        fingerprints = [facts["fingerprint"] for facts in self._images]
-        _check_distinct(request, fingerprints)
-        learned = [learned_regions(self.card, one) for one in fingerprints]
-        self.sets = choose_tiles(request, corrected, self.card, learned)
-        check_waiting(self.out, *fingerprints)
-        child = self.card
-        for one, parts in zip(corrected, self.sets.splits, strict=True):
-            self._domain = domain_of_child(child, one.image, parts.training)
-            child = child.model_copy(update={"domain": self._domain})
-        self.data_hash = data_hash(fingerprints, self.sets.targets, self.sets.held_out)
+        self.model, self.card, self.parent_hash = parent.model, parent.card, parent.hash
+        self._inputs = open_inputs(request, self.card, corrections, self.out)
+        self.sets, self.data_hash = self._inputs.sets, self._inputs.data_hash
         self._classes = self.card.config.classes
-        ground_truth = None
-        if request.truth:
-            ground_truth = ground_truth_of(request.truth, corrected[0].image, self.card.classes)
-            notes = ground_truth.note, note_on_image(request.truth, self._images[0])
-            self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
         self.side_by_side = SideBySide(self.device)
         self.measure = Measure(
             self.sets,
             self.card.classes,
-            ground_truth,
+            self._inputs.ground_truth,
             request.truth_tiles,
             self.card.config.tile_size,
             self.side_by_side,
@@ -184,8 +153,8 @@ class Finetuner:
                 model, self.sets.images, request.parts, cache, *where, exact=exact, parents_decoder=decoder
             )
 
-        self.network = over_tiles(self.model, self.cache, parents_decoder)
-        oldest = founder_of(parent) if self.sets.scenes else None
+        self.network = over_tiles(self.model, self.cache, parent.decoder)
+        oldest = founder_of(parent.path) if self.sets.scenes else None
         founder = None if oldest is None else over_tiles(load_checkpoint(oldest)[0], None)
         self.optimizer = Adam(list(self.network.learning.values()))
         self._pixels = self.sets.class_pixels(self._classes)
@@ -199,18 +168,7 @@ class Finetuner:
         self.checked = 0
         self.selection = Selection(request.bound)
         self._key = self._key_of(self.data_hash)
-        self._old_keys = [
-            self._key_of(data_hash([known], self.sets.targets, self.sets.held_out))
-            for known in (old_fingerprints(corrected[0].image) if len(corrected) == 1 else ())
-        ]
         self._resume()
-
-    def _open(self, location: str, path: str, corrections: CorrectionSource | None) -> Corrected:
-        """Open an image and its corrections."""
-        request = self.request
-        image = open_image(location, value_range=request.value_range, bands=request.bands)
-        image = network_image(image, self.card.config)
-        return Corrected(image, corrections or open_corrections(path, image, self.card), path)
 
     def _key_of(self, data: str) -> str:
         """Compute the key of the run's saved state."""
@@ -219,7 +177,7 @@ class Finetuner:
     # -- saved states ----------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        keys = (self._key, *self._old_keys)
+        keys = (self._key, *map(self._key_of, self._inputs.old_hashes))
         state = next((found for key in keys if (found := load_state(self.out, key, self.device)) is not None), None)
         if state is None:
             return
@@ -445,25 +403,16 @@ class Finetuner:
             figures,
             gate_result,
             parent_hash=self.parent_hash,
-            images=self._images,
+            images=self._inputs.images,
             corrections=self.data_hash,
             steps=self.selection.step,
             seconds=self.seconds,
             where=(self.device, self.network.precision),
-            domain=self._domain,
+            domain=self._inputs.domain,
             notes=self.sets.notes,
         )
         path = save_checkpoint(candidate_path(self.out), self.model, card)
         return FinetuneResult(path, figures, gate_result, False, self.selection.step, tuple(self.sets.notes))
-
-
-def _check_distinct(request: FinetuneRequest, fingerprints: Sequence[str]) -> None:
-    """Refuse an image that is named twice: what one of them holds out, the other would learn."""
-    for number, fingerprint in enumerate(fingerprints):
-        first = fingerprints.index(fingerprint)
-        if first < number:
-            one, other = (request.pairs[i][0] for i in (number, first))
-            raise InputError(f"{one}: is the same image as {other}; name it once.")
 
 
 def finetune(

@@ -115,7 +115,7 @@ def test_tiles_are_of_all_images(request_for, second):
 def test_what_is_learnt_is_known_by_all_images(request_for, second, tmp_path):
     """The hash of one image is as it was; each image and its corrections count in that of several."""
     alone, both = Finetuner(request_for()), Finetuner(request_for(further=(second,)))
-    digest = hashlib.sha256(alone._images[0]["fingerprint"].encode())
+    digest = hashlib.sha256(alone._inputs.images[0]["fingerprint"].encode())
     for side in (alone.sets.targets, alone.sets.held_out):
         for tile in sorted(side, key=lambda tile: tile.window):
             digest.update(repr(tile.window).encode() + side[tile].tobytes())
