@@ -83,8 +83,25 @@ def seen_images(card: Card) -> tuple[SeenImage, ...]:
     return tuple(found)
 
 
-def learned_regions(card: Card, fingerprint: str) -> tuple[IntWindow, ...]:
-    """List the corrected regions of an image that a network has learned from.
+@dataclass(frozen=True)
+class LearnedRegions:
+    """Corrected regions of an image that a network knows.
+
+    Attributes
+    ----------
+    learned, held_out : tuple of IntWindow
+        Boxes (y0, x0, y1, x1), px, that it learned from, and those that were held out from it.
+    complete : bool
+        False if it has learned from others that its card does not name, as cards of earlier versions do not.
+    """
+
+    learned: tuple[IntWindow, ...] = ()
+    held_out: tuple[IntWindow, ...] = ()
+    complete: bool = True
+
+
+def learned_regions(card: Card, fingerprint: str) -> LearnedRegions:
+    """List the corrected regions of an image that a network knows.
 
     Parameters
     ----------
@@ -95,11 +112,13 @@ def learned_regions(card: Card, fingerprint: str) -> tuple[IntWindow, ...]:
 
     Returns
     -------
-    tuple of IntWindow
-        Boxes (y0, x0, y1, x1), px, as far as the card knows them. Those of versions before 0.9 do not.
+    LearnedRegions
+        The regions.
     """
-    own = [one.regions for one in seen_images(card) if one.corrected and one.fingerprint == fingerprint]
-    return tuple(dict.fromkeys(box for regions in own if regions is not None for box in regions))
+    own = [one for one in seen_images(card) if one.corrected and one.fingerprint == fingerprint]
+    learned = dict.fromkeys(box for one in own for box in one.regions or ())
+    held_out = dict.fromkeys(box for one in own for box in one.held_out if box not in learned)
+    return LearnedRegions(tuple(learned), tuple(held_out), all(one.regions is not None for one in own))
 
 
 def trained_on(

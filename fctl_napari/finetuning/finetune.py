@@ -154,7 +154,7 @@ class Finetuner:
             )
 
         self.network = over_tiles(self.model, self.cache, parent.decoder)
-        oldest = founder_of(parent.path) if self.sets.scenes else None
+        oldest = founder_of(parent.path, parent.card) if self.sets.scenes else None
         founder = None if oldest is None else over_tiles(load_checkpoint(oldest)[0], None)
         self.optimizer = Adam(list(self.network.learning.values()))
         self._pixels = self.sets.class_pixels(self._classes)

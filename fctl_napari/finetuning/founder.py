@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from contextlib import suppress
 from pathlib import Path
 
-from fctl_napari.finetuning.lineage import Kin, lineage
-from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.exceptions import CheckpointError
+from fctl_napari.model.model_card import Card, builtin_checkpoints, checkpoint_hash, read_card
 
 
-def founder_of(checkpoint: Path) -> Path | None:
-    """Find the network that a fine-tuned one goes back to by fine-tunings alone.
+def founder_entry(card: Card) -> dict[str, str] | None:
+    """Return the name and the hash of a network's founder, as its card has them.
 
-    Its training scenes are best held to what it predicts itself: held to the parent, each fine-tuning would lose a
-    little more of them.
+    Parameters
+    ----------
+    card : Card
+        Model card.
+
+    Returns
+    -------
+    dict of str to str or None
+        ``"name"`` and ``"hash"``. Cards of earlier versions have those of the parent alone. None if the network was not
+        fine-tuned.
+    """
+    if "finetuning" not in card.provenance:
+        return None
+    entry = card.provenance.get("founder") or card.provenance.get("parent") or {}
+    return entry if {"name", "hash"} <= set(entry) else None
+
+
+def founder_of(checkpoint: Path, card: Card) -> Path | None:
+    """Find the network that a fine-tuned one goes back to.
+
+    The scenes that it was trained on are best held to what it predicts itself: held to the parent, each fine-tuning
+    would lose a little more of them.
 
     Parameters
     ----------
     checkpoint : Path
         A checkpoint.
+    card : Card
+        Its model card.
 
     Returns
     -------
     Path or None
         The founder, built in or in the same folder. None if it is the checkpoint itself, or not at hand.
     """
-    if "finetuning" not in read_card(checkpoint).provenance:
+    entry = founder_entry(card)
+    if entry is None:
         return None
-    wanted = checkpoint_hash(checkpoint)
-    line = next((found for eldest in lineage(checkpoint) if (found := _line(eldest, wanted))), [])
-    founder = None
-    for child, parent in pairwise(line):  # upwards
-        if child.card is None or "finetuning" not in child.card.provenance or parent.card is None:
-            break
-        if parent.card.config != child.card.config or parent.card.classes != child.card.classes:
-            break
-        founder = parent.path
-    return founder
-
-
-def _line(kin: Kin, wanted: str) -> list[Kin]:
-    """Return a checkpoint and its ancestors up to one of them, or nothing."""
-    if kin.hash == wanted:
-        return [kin]
-    below = next((found for child in kin.children if (found := _line(child, wanted))), [])
-    return [*below, kin] if below else []
+    beside = [path for path in sorted(checkpoint.parent.glob("*.safetensors")) if path.is_file()]
+    for path in (*builtin_checkpoints().values(), *beside):
+        with suppress(CheckpointError):  # a large file is hashed only if its card has the name
+            found = read_card(path)
+            alike = found.name == entry["name"] and found.config == card.config and found.classes == card.classes
+            if alike and checkpoint_hash(path) == entry["hash"]:
+                return path
+    return None

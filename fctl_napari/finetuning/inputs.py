@@ -88,13 +88,19 @@ def open_inputs(request: FinetuneRequest, card: Card, corrections: CorrectionSou
     images = [image_facts(one.image) for one in corrected]
     fingerprints = [facts["fingerprint"] for facts in images]
     _check_distinct(request, fingerprints)
-    sets = choose_tiles(request, corrected, card, [learned_regions(card, one) for one in fingerprints])
+    known = [learned_regions(card, one) for one in fingerprints]
+    sets = choose_tiles(request, corrected, card, known)
+    if not all(one.complete for one in known):
+        sets.notes.append(
+            f"It is not known which corrections {card.name} has learned from, so some that it knows may be held out, "
+            "and the gate may miss a gain."
+        )
     check_waiting(out, *fingerprints)
     child, domain = card, Domain()
     for one, parts in zip(corrected, sets.splits, strict=True):
-        domain = domain_of_child(child, one.image, parts.training)
+        domain = domain_of_child(child, one.image, parts)
         child = child.model_copy(update={"domain": domain})
-    known = old_fingerprints(corrected[0].image) if len(corrected) == 1 else ()
+    old = old_fingerprints(corrected[0].image) if len(corrected) == 1 else ()
     ground_truth = None
     if request.truth:
         ground_truth = ground_truth_of(request.truth, corrected[0].image, card.classes)
@@ -105,7 +111,7 @@ def open_inputs(request: FinetuneRequest, card: Card, corrections: CorrectionSou
         sets,
         domain,
         data_hash(fingerprints, sets.targets, sets.held_out),
-        [data_hash([one], sets.targets, sets.held_out) for one in known],
+        [data_hash([one], sets.targets, sets.held_out) for one in old],
         ground_truth,
     )
 

@@ -151,8 +151,8 @@ def _families(found: dict[str, tuple[Path, Card]]) -> list[Kin]:
     children: dict[str, list[str]] = {}
     names = {one: path.name.removesuffix(CANDIDATE_SUFFIX).removesuffix(SUFFIX) for one, (path, _) in found.items()}
     for one, (_, card) in found.items():
-        parent = card.provenance.get("parent")
-        if parent:
+        parent = card.provenance.get("parent") or {}
+        if {"name", "hash"} <= set(parent):
             children.setdefault(parent["hash"], []).append(one)
             names.setdefault(parent["hash"], parent["name"])
 

@@ -14,15 +14,16 @@ import torch
 from fctl_napari import __version__
 from fctl_napari.evaluation.trained_on import learned_regions, seen_images
 from fctl_napari.exceptions import InputError
+from fctl_napari.finetuning.founder import founder_entry
 from fctl_napari.finetuning.judging.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.finetuning.targets import Split, plain_boxes
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.geodesy.ground_size import ground_size
 from fctl_napari.imagery.image_colors import color_cells, joined_cells, sample_colors
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.domain import Domain, SeenColors, SeenImage
 from fctl_napari.model.model_card import Card, without_folders
-from fctl_napari.windows import IntWindow
 from fctl_napari.words import count_of
 
 
@@ -82,6 +83,7 @@ def card_of_child(
     learned = [{key: image[key] for key in ("name", "fingerprint")} for image in images]
     provenance |= {
         "parent": {"name": parent.name, "hash": parent_hash},
+        "founder": founder_entry(parent) or {"name": parent.name, "hash": parent_hash},
         "finetuning": {
             "settings": request.model_dump(mode="json", exclude={"out", "cache_megabytes"}),
             "image": learned[0],
@@ -113,7 +115,7 @@ def card_of_child(
     )
 
 
-def domain_of_child(parent: Card, image: Pyramid, learned: Sequence[IntWindow]) -> Domain:
+def domain_of_child(parent: Card, image: Pyramid, parts: Split) -> Domain:
     """Add an image to the facts of the data that a network was trained on.
 
     Parameters
@@ -122,8 +124,8 @@ def domain_of_child(parent: Card, image: Pyramid, learned: Sequence[IntWindow]) 
         The parent's model card.
     image : Pyramid
         The image that was corrected, as the network reads it.
-    learned : sequence of IntWindow
-        Boxes of the corrected regions that were learned from, (y0, x0, y1, x1), px.
+    parts : Split
+        Corrected regions that were learned from, and those that were held out.
 
     Returns
     -------
@@ -137,12 +139,13 @@ def domain_of_child(parent: Card, image: Pyramid, learned: Sequence[IntWindow]) 
     """
     known = parent.domain or Domain()
     identity = fingerprint(image)
-    plain = [(y0, x0, y1, x1) for y0, x0, y1, x1 in learned]
+    earlier = learned_regions(parent, identity)
     own = SeenImage(
         name=PurePath(image.path or image.name).name,
         fingerprint=identity,
-        regions=tuple(dict.fromkeys([*learned_regions(parent, identity), *plain])),
+        regions=tuple(dict.fromkeys([*earlier.learned, *plain_boxes(parts.training)])),
         corrected=True,
+        held_out=plain_boxes(parts.held_out),
     )
     size, colors, sizes = ground_size(image), known.colors, known.pixel_size
     if colors is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.correcting.regions import CorrectedBox
+from fctl_napari.evaluation.trained_on import LearnedRegions
 from fctl_napari.finetuning.correction_sources import NOTHING, CorrectionSource
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.windows import IntWindow, Window
@@ -25,7 +26,7 @@ KNOWN = (
     "The network has learned from the held-out regions before, so the gate finds a gain there less easily than in new "
     "ones: correct further regions."
 )
-"""Note where the parent has learned from all corrections, or all but one."""
+"""Note where the parent has learned from all that can be held out."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,13 @@ def split_together(
     images: Sequence[Sequence[IntWindow]],
     share: float,
     seed: int,
-    learned: Sequence[Sequence[IntWindow]] = (),
+    known: Sequence[LearnedRegions] = (),
 ) -> tuple[list[Split], str]:
     """Hold out a share of the corrected regions of several images, of as many classes and images as possible.
 
     A class counts as one class in all images. See ``split``. What the parent has learned from is not held out, as it
-    knows that already, and a network that is as good elsewhere would look no better there.
+    knows that already, and a network that is as good elsewhere would look no better there. What was held out from it
+    stays held out, and of the regions that are new to it the share is.
 
     Parameters
     ----------
@@ -89,8 +91,8 @@ def split_together(
         Share to be held out, 0..1.
     seed : int
         Seed of the choice.
-    learned : sequence of sequence of IntWindow, optional
-        Boxes of each image that the parent has learned from, (y0, x0, y1, x1), px.
+    known : sequence of LearnedRegions, optional
+        Corrected regions of each image that the parent knows.
 
     Returns
     -------
@@ -116,21 +118,41 @@ def split_together(
         return everything, f"{many}, so none are held out: correct a second region, and the gate can judge."
     left = Counter(name for i in named for name in classes[i])
     alone = sorted(name for name, regions in left.items() if regions == 1)
-    several = sum(regions > 1 for regions in Counter(owners[i] for i in named).values())
-    count = min(max(1, several, round(share * len(named))), len(named) - 1)
-    fresh = [i for i in named if not (learned and any(meet(a, b) for a in groups[i] for b in learned[owners[i]]))]
-    chosen = _choose(fresh, count, classes, owners, left)
-    if not chosen and len(fresh) < len(named):
-        chosen = _choose([*(i for i in named if i not in fresh), *fresh], count, classes, owners, left)
-    known = "" if chosen <= set(fresh) else KNOWN
+    learned = _meeting(groups, owners, [one.learned for one in known])
+    kept = [i for i in named if i in _meeting(groups, owners, [one.held_out for one in known]) - learned]
+    new = [i for i in named if i not in learned and i not in kept]
+    chosen = _choose(kept, len(kept), classes, owners, left)
+    count = round(share * len(new)) if chosen else _at_least(new, share, owners)
+    chosen |= _choose(new, min(count, len(new) - 1), classes, owners, left, chosen)
+    note_on_known = ""
+    if not chosen and len(new) < len(named):
+        newest_last = sorted(named, key=new.__contains__)
+        chosen = _choose(newest_last, min(_at_least(named, share, owners), len(named) - 1), classes, owners, left)
+        note_on_known = KNOWN if chosen & learned else ""
     judged = {name for i in chosen for name in classes[i]}
     splits = []
     for number in range(len(images)):
         own = [(box, i in chosen) for i, g in enumerate(groups) if owners[i] == number for box in g]
         splits.append(Split(tuple(box for box, out in own if not out), tuple(box for box, out in own if out)))
     others = sorted(name for name in left if name not in judged and name not in alone)
-    notes = _note_of(alone, bool(chosen)), _note_on_unjudged(sorted(judged), others), known
+    unjudged = _note_on_unjudged(sorted(judged), others, again=bool(learned))
+    notes = _note_of(alone, bool(chosen)), unjudged, note_on_known
     return splits, " ".join(note for note in notes if note)
+
+
+def _meeting(
+    groups: Sequence[Sequence[IntWindow]], owners: Sequence[int], boxes: Sequence[Sequence[IntWindow]]
+) -> set[int]:
+    """Find the groups of regions that meet boxes of their image."""
+    if not boxes:
+        return set()
+    return {i for i, group in enumerate(groups) if any(meet(a, b) for a in group for b in boxes[owners[i]])}
+
+
+def _at_least(candidates: Sequence[int], share: float, owners: Sequence[int]) -> int:
+    """Return how many groups are held out: the share, at least one, and one of each image that has several."""
+    several = sum(regions > 1 for regions in Counter(owners[i] for i in candidates).values())
+    return max(1, several, round(share * len(candidates)))
 
 
 def _choose(
@@ -139,12 +161,18 @@ def _choose(
     classes: Sequence[frozenset[str]],
     owners: Sequence[int],
     regions: Mapping[str, int],
+    before: Collection[int] = (),
 ) -> set[int]:
-    """Choose what is held out among groups of regions, first one of each class, then one of each image, then any."""
+    """Choose what is held out among groups of regions, first one of each class, then one of each image, then any.
+
+    What was chosen before counts as well.
+    """
     chosen: set[int] = set()
-    judged: set[str] = set()
-    seen: set[int] = set()
+    judged = {name for i in before for name in classes[i]}
+    seen = {owners[i] for i in before}
     left = Counter(regions)
+    for i in before:
+        left.subtract(classes[i])
     for turn in ("class", "image", "any"):
         for i in candidates:
             again = (turn == "class" and classes[i] <= judged) or (turn == "image" and owners[i] in seen)
@@ -158,10 +186,31 @@ def _choose(
     return chosen
 
 
-def _note_on_unjudged(judged: Sequence[str], others: Sequence[str]) -> str:
+def plain_boxes(boxes: Iterable[IntWindow]) -> tuple[IntWindow, ...]:
+    """Return boxes without their classes.
+
+    Parameters
+    ----------
+    boxes : iterable of IntWindow
+        Boxes (y0, x0, y1, x1), px.
+
+    Returns
+    -------
+    tuple of IntWindow
+        The same.
+    """
+    return tuple((y0, x0, y1, x1) for y0, x0, y1, x1 in boxes)
+
+
+def _note_on_unjudged(judged: Sequence[str], others: Sequence[str], *, again: bool) -> str:
     """Describe the classes of which no region is held out, though they have several."""
     if not judged or not others:
         return ""
+    if again:
+        return (
+            f"So few regions are new to the network that only {', '.join(judged)} can be judged, not "
+            f"{', '.join(others)}: correct further regions."
+        )
     return (
         f"So few regions are held out that only {', '.join(judged)} can be judged, not {', '.join(others)}: hold out a "
         "larger share, or correct further regions."

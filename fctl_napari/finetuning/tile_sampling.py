@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.correcting.regions import CorrectedBox
+from fctl_napari.evaluation.trained_on import LearnedRegions
 from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.correction_sources import NOTHING, CorrectionSource, check_size, with_classes
 from fctl_napari.finetuning.request import FinetuneRequest
@@ -192,7 +193,7 @@ def choose_tiles(
     request: FinetuneRequest,
     corrected: Sequence[Corrected],
     card: Card,
-    learned: Sequence[Sequence[IntWindow]] = (),
+    known: Sequence[LearnedRegions] = (),
 ) -> TileSets:
     """Choose all tiles of a run.
 
@@ -206,8 +207,8 @@ def choose_tiles(
         The corrected images.
     card : Card
         Model card of the parent.
-    learned : sequence of sequence of IntWindow, optional
-        Boxes of each image that the parent has learned from, (y0, x0, y1, x1), px.
+    known : sequence of LearnedRegions, optional
+        Corrected regions of each image that the parent knows.
 
     Returns
     -------
@@ -224,7 +225,7 @@ def choose_tiles(
     tile_size = card.config.tile_size
     grids = [TileGrid(one.image.shape, tile_size, default_overlap(tile_size)) for one in corrected]
     boxes, strange = _of_classes([one.corrections for one in corrected], card)
-    splits, note = split_together(boxes, request.held_out, request.seed, learned)
+    splits, note = split_together(boxes, request.held_out, request.seed, known)
     scenes, missing = training_scenes(card, request.data_folder)
     images = [*(one.image for one in corrected), *(scene.pyramid for scene in scenes)]
     sets = TileSets(images, scenes, splits, {}, {}, notes=[strange, note, missing])

@@ -22,6 +22,8 @@ class SeenImage(BaseModel):
         Regions (y0, x0, y1, x1), px, that it was trained on: of corrections their boxes. None if that is not known.
     corrected : bool
         If True, it was fine-tuned on corrections of this image.
+    held_out : tuple of IntWindow
+        Boxes of corrections that were held out from it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +32,7 @@ class SeenImage(BaseModel):
     fingerprint: str
     regions: tuple[IntWindow, ...] | None = None
     corrected: bool = False
+    held_out: tuple[IntWindow, ...] = ()
 
 
 class SeenColors(BaseModel):

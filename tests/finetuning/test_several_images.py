@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.correcting.regions import CorrectedBox
+from fctl_napari.evaluation.trained_on import LearnedRegions
 from fctl_napari.exceptions import Cancelled, ConfigError, InputError, OutputError
 from fctl_napari.finetuning.candidates import candidate_path, state_path
 from fctl_napari.finetuning.finetune import Finetuner, finetune
@@ -82,18 +83,39 @@ def test_something_is_held_out_of_each_image_that_has_enough(seed):
 @given(regions, st.floats(0.05, 0.95), st.integers(0, 99), st.data())
 def test_what_was_learned_before_is_held_out_only_where_nothing_else_can_be(images, share, seed, data):
     found = boxes_of(images)
-    learned = [[tuple(box) for box in own if data.draw(st.booleans())] for own in found]
-    splits, note = split_together(found, share, seed, learned)
-    known = [set(parts.held_out) & set(old) for parts, old in zip(splits, learned, strict=True)]
-    some = any(parts.held_out for parts in splits)
-    assert any(known) == (KNOWN in note)
+    sides = [[data.draw(st.sampled_from(["learned", "held out", "new"])) for _ in own] for own in found]
+
+    def of(side):
+        return [
+            {tuple(b) for b, s in zip(own, ss, strict=True) if s == side} for own, ss in zip(found, sides, strict=True)
+        ]
+
+    learned, earlier, new = of("learned"), of("held out"), of("new")
+    known = [LearnedRegions(tuple(a), tuple(b)) for a, b in zip(learned, earlier, strict=True)]
+    splits, note = split_together(found, share, seed, known)
+    again = [set(parts.held_out) & old for parts, old in zip(splits, learned, strict=True)]
+    assert any(again) == (KNOWN in note)
     everything = {name for own in found for box in own for name in box.classes}
     assert {name for parts in splits for box in parts.training for name in box.classes} == everything
-    if any(known):
-        fresh = [b for own, old in zip(found, learned, strict=True) for b in own if b.classes and tuple(b) not in old]
-        times = Counter(name for own in found for box in own for name in box.classes)
-        assert not any(all(times[name] > 1 for name in box.classes) for box in fresh)
-    assert some == any(parts.held_out for parts in split_together(found, share, seed)[0])
+    times = Counter(name for own in found for box in own for name in box.classes)
+    named_new = [b for own, fresh in zip(found, new, strict=True) for b in own if b.classes and tuple(b) in fresh]
+    if any(again):
+        held = [b for own, old in zip(found, earlier, strict=True) for b in own if b.classes and tuple(b) in old]
+        assert not any(all(times[name] > 1 for name in box.classes) for box in held)
+    elif len(named_new) > 1:
+        assert any(box in parts.training for box in named_new for parts in splits), "of what is new, some is learned"
+    assert any(p.held_out for p in splits) == any(p.held_out for p in split_together(found, share, seed)[0])
+
+
+def test_what_was_held_out_stays_held_out():
+    boxes = boxes_of([list("rb" * 10)])
+    first, _ = split_together(boxes, 0.2, 0)
+    more = [[*boxes[0], *boxes_of([list("rb" * 13)])[0][20:]]]
+    known = [LearnedRegions(tuple(map(tuple, first[0].training)), tuple(map(tuple, first[0].held_out)))]
+    (second,), note = split_together(more, 0.2, 1, known)
+    assert set(first[0].held_out) < set(second.held_out)
+    assert len(second.held_out) == len(first[0].held_out) + 1
+    assert note == ""
 
 
 def test_tiles_are_of_all_images(request_for, second):

@@ -17,13 +17,14 @@ from torch import Tensor
 from fctl_napari import __version__
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.evaluation.trained_on import seen_images
 from fctl_napari.exceptions import InputError, OutputError
 from fctl_napari.finetuning.correction_sources import CorrectionSource, check_size, open_with_classes
 from fctl_napari.finetuning.light_head.fit import FittedHead, LabelledCells, calibrate, fit_head
 from fctl_napari.finetuning.light_head.frozen_base import keep_base, open_of, take_base
 from fctl_napari.finetuning.light_head.importance import context_importance
 from fctl_napari.finetuning.light_head.request import HeadRequest
-from fctl_napari.finetuning.targets import APART, Split, only, split, target_of
+from fctl_napari.finetuning.targets import APART, Split, only, plain_boxes, split, target_of
 from fctl_napari.finetuning.tile_sampling import Tile, data_hash
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import check_path, round_as_stored, save_checkpoint
@@ -310,7 +311,7 @@ class HeadFitter:
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }
         name = PurePath(image.path or image.name).name
-        boxes = tuple((y0, x0, y1, x1) for y0, x0, y1, x1 in (*self.split.training, *self.split.held_out))
+        boxes = plain_boxes([*self.split.training, *self.split.held_out])
         seen = SeenImage(name=name, fingerprint=facts["fingerprint"], regions=boxes, corrected=True)
         return Card(
             name=request.name,
@@ -319,7 +320,7 @@ class HeadFitter:
             classes=self.table,
             provenance=without_folders(provenance),
             figures=figures,
-            domain=self._base.domain.model_copy(update={"images": (seen,)}),
+            domain=self._base.domain.model_copy(update={"images": (*seen_images(self._parent), seen)}),
         )
 
 

@@ -67,7 +67,7 @@ class SamePaddedConv2d(nn.Conv2d):
 
 
 def _batch_norm(channels: int) -> BatchNorm:
-    return BatchNorm(channels, eps=1e-3, momentum=0.01)
+    return BatchNorm(channels, eps=1e-3)
 
 
 class InvertedResidual(nn.Module):
