@@ -1,4 +1,4 @@
-"""What a fine-tuning learns from and is measured on: corrected images, their tiles, and the ground truth."""
+"""Inputs of a fine-tuning: corrected images, their tiles, and the ground truth."""
 
 from __future__ import annotations
 
