@@ -119,7 +119,8 @@ def split_together(
     left = Counter(name for i in named for name in classes[i])
     alone = sorted(name for name, regions in left.items() if regions == 1)
     learned = _meeting(groups, owners, [one.learned for one in known])
-    kept = [i for i in named if i in _meeting(groups, owners, [one.held_out for one in known]) - learned]
+    held_out = _meeting(groups, owners, [one.held_out for one in known]) - learned
+    kept = [i for i in named if i in held_out]
     new = [i for i in named if i not in learned and i not in kept]
     chosen = _choose(kept, len(kept), classes, owners, left)
     count = round(share * len(new)) if chosen else _at_least(new, share, owners)
@@ -144,9 +145,14 @@ def _meeting(
     groups: Sequence[Sequence[IntWindow]], owners: Sequence[int], boxes: Sequence[Sequence[IntWindow]]
 ) -> set[int]:
     """Find the groups of regions that meet boxes of their image."""
-    if not boxes:
-        return set()
-    return {i for i, group in enumerate(groups) if any(meet(a, b) for a in group for b in boxes[owners[i]])}
+    found: set[int] = set()
+    for i, (group, owner) in enumerate(zip(groups, owners, strict=True)):
+        if boxes and boxes[owner]:
+            y0, x0, y1, x1 = np.array(boxes[owner]).T[..., None]  # each against all of the group
+            top, left, bottom, right = np.array(group).T
+            if ((top < y1) & (y0 < bottom) & (left < x1) & (x0 < right)).any():
+                found.add(i)
+    return found
 
 
 def _at_least(candidates: Sequence[int], share: float, owners: Sequence[int]) -> int:
