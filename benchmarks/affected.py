@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from learn import Case, aerial, earth, inside, strokes
+from annotator import strokes
+from learn import Case, aerial, earth, inside
 
 from fctl_napari.finetuning.affected_tiles import affected_cells
 from fctl_napari.finetuning.correction_sources import LabelCorrections

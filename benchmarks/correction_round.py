@@ -2,7 +2,7 @@
 
     python benchmarks/correction_round.py --strokes 20
 
-The strokes are those of the simulated annotator (``benchmarks/learn.py``); training runs in the worker process with the
+The strokes are those of the simulated annotator (``benchmarks/annotator.py``); training runs in the worker process with the
 default settings, and then the tiles that corrections affect are segmented anew, those in view first.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 import learn
 import numpy as np
+from annotator import strokes as annotate
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.affected_tiles import affected_cells
@@ -53,7 +54,7 @@ def round_seconds(strokes: int, seed: int, device: str = "auto", **settings: Any
         predicted = learn.segmented(case.checkpoint, case.scene, case.scene.test)
         ground_truth = np.asarray(case.scene.ground_truth)
         counted = learn.inside(ground_truth.shape, case.scene.test)
-        drawn, boxes = learn.strokes(ground_truth, predicted, counted, strokes, seed)
+        drawn, boxes = annotate(ground_truth, predicted, counted, strokes, seed)
         with Corrections.create(painted, image, read_card(case.checkpoint).classes) as corrections:
             for y0, x0, y1, x1 in boxes:
                 block = drawn[y0:y1, x0:x1]

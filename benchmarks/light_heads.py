@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from learn import strokes
+from annotator import strokes
 from numpy.typing import NDArray
 from PIL import Image
 from when_contexts_pay import SETS, append, prepare, read_rows

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from learn import Case, aerial, earth, inside, scores, strokes
+from annotator import strokes
+from learn import Case, aerial, earth, inside, mean_iou
 from numpy.typing import NDArray
 from skimage.measure import label
 
@@ -109,7 +110,7 @@ def show(case: Case, store: Segmentation, kind: str, seen: Sequence[int]) -> Non
     predicted = store.labels.read((0, 0, *store.shape)) - np.uint8(1)
     found = [one for one in find_next(store, most=10**6) if counted[one.region.point]]
     where = pieces(store, found)
-    miou = scores(ground_truth, predicted, counted, names).miou
+    miou = mean_iou(ground_truth, predicted, counted, names)
 
     struck = [stroke(ground_truth, predicted, counted, one.region.window) for one in found]
 
@@ -122,7 +123,7 @@ def show(case: Case, store: Segmentation, kind: str, seen: Sequence[int]) -> Non
             wrong += int(np.count_nonzero(known & (ground_truth[location] != predicted[location])))
             right[location] = np.where(known, ground_truth[location], predicted[location])
             if number in seen:
-                state_changed.append((under, wrong, 100 * (scores(ground_truth, right, counted, names).miou - miou)))
+                state_changed.append((under, wrong, 100 * (mean_iou(ground_truth, right, counted, names) - miou)))
         return state_changed
 
     def tell(name: str, state_changed: NDArray[np.float64]) -> None:
