@@ -2,8 +2,8 @@
 
     python benchmarks/correction_round.py --strokes 20
 
-The strokes are those of the simulated annotator (``benchmarks/annotator.py``); training runs in the worker process with the
-default settings, and then the tiles that corrections affect are segmented anew, those in view first.
+The strokes are those of the simulated annotator (``benchmarks/annotator.py``); training runs in the worker process with
+the default settings, and then the tiles that corrections affect are segmented anew, those in view first.
 """
 
 from __future__ import annotations
