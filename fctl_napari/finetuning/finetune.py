@@ -7,36 +7,28 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from fctl_napari.exceptions import Cancelled, ConfigError
-from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, features_path, keep
 from fctl_napari.finetuning.correction_sources import CorrectionSource
 from fctl_napari.finetuning.feature_cache import FeatureCache
-from fctl_napari.finetuning.founder import founder_of
 from fctl_napari.finetuning.inputs import open_inputs
 from fctl_napari.finetuning.judging.evaluation import Measure
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.judging.selection import Selection
+from fctl_napari.finetuning.learner import Learner
 from fctl_napari.finetuning.parent import load_parent
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
 from fctl_napari.finetuning.report import card_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
-from fctl_napari.finetuning.tile_loss import TileLoss
-from fctl_napari.finetuning.tile_network import TileNetwork
-from fctl_napari.finetuning.tile_sampling import Tile, draw_tiles
-from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.finetuning.tile_sampling import Tile
+from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.free_path import check_free
-from fctl_napari.model.network import Network
-from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.hardware import resolve_device
 from fctl_napari.segmentation.inference.predictor import out_of_memory
-from fctl_napari.training.losses import class_weights
 from fctl_napari.words import count_of
 
 Watch = Callable[[FinetuneProgress], None]
@@ -81,16 +73,12 @@ class Finetuner:
         Evaluation on tiles that are not trained on.
     cache : FeatureCache
         Cache of the features of frozen encoders.
+    learner : Learner
+        Network, loss and optimizer.
     network : TileNetwork
         The network over tiles.
     side_by_side : SideBySide
         Threads that compute.
-    optimizer : Adam
-        The optimizer.
-    step : int
-        Number of finished steps.
-    seconds : float
-        Time spent in steps, s, over all sessions of the run.
     before : dict of str to Figures
         Figures of the parent.
     now : dict of str to Figures
@@ -133,7 +121,6 @@ class Finetuner:
         self.model, self.card, self.parent_hash = parent.model, parent.card, parent.hash
         self._inputs = open_inputs(request, self.card, corrections, self.out)
         self.sets, self.data_hash = self._inputs.sets, self._inputs.data_hash
-        self._classes = self.card.config.classes
         self.side_by_side = SideBySide(self.device)
         self.measure = Measure(
             self.sets,
@@ -144,24 +131,8 @@ class Finetuner:
             self.side_by_side,
         )
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_path(self.out))
-        precision = resolve_precision(request.precision, self.device.type)
-
-        def over_tiles(model: Network, cache: FeatureCache | None, decoder: nn.Module | None = None) -> TileNetwork:
-            exact = request.exact_contexts
-            where = self.device, precision
-            return TileNetwork(
-                model, self.sets.images, request.parts, cache, *where, exact=exact, parents_decoder=decoder
-            )
-
-        self.network = over_tiles(self.model, self.cache, parent.decoder)
-        oldest = founder_of(parent.path, parent.card) if self.sets.scenes else None
-        founder = None if oldest is None else over_tiles(load_checkpoint(oldest)[0], None)
-        self.optimizer = Adam(list(self.network.learning.values()))
-        self._pixels = self.sets.class_pixels(self._classes)
-        weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
-        self._loss = TileLoss(request, self.sets, self.network, self.side_by_side, weights, founder)
-        self.step = 0
-        self.seconds = 0.0
+        self.learner = Learner(request, parent, self.sets, self.cache, self.side_by_side, self.device)
+        self.network = self.learner.network
         self.before: dict[str, Figures] = {}
         self.now: dict[str, Figures] = {}
         self.measured_at = 0
@@ -181,29 +152,13 @@ class Finetuner:
         state = next((found for key in keys if (found := load_state(self.out, key, self.device)) is not None), None)
         if state is None:
             return
-        self._set_weights(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.learner.load_state_dict(state)
         self.selection.load_state_dict(state)
         self.checked = state["checked"]
-        self._loss.trust = state.get("trust", self._loss.trust)  # earlier versions had none: as before the first check
 
     def _save_state(self) -> None:
-        state = {
-            "weights": {name: p.detach() for name, p in self.network.learning.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "checked": self.checked,
-            "trust": self._loss.trust,
-            **self.selection.state_dict(),
-        }
+        state = {**self.learner.state_dict(), "checked": self.checked, **self.selection.state_dict()}
         save_state(self.out, self._key, state)
-
-    @torch.no_grad()
-    def _set_weights(self, weights: dict[str, Tensor]) -> None:
-        for name, parameter in self.network.learning.items():
-            parameter.copy_(weights[name])
 
     # -- run -------------------------------------------------------------------------------------------------------
 
@@ -237,9 +192,8 @@ class Finetuner:
                 while self._paused() and not self._cancelled():
                     time.sleep(0.05)
                 if self._cancelled():
-                    raise Cancelled(
-                        f"{self.out}: stopped after {count_of(self.step, 'step')}; the same call resumes from there."
-                    )
+                    done = count_of(self.learner.step, "step")
+                    raise Cancelled(f"{self.out}: stopped after {done}; the same call resumes from there.")
 
     def stages(self) -> Generator[None, None, FinetuneResult]:
         """Do what ``run`` does, yielding between tiles and steps.
@@ -290,26 +244,26 @@ class Finetuner:
         try:
             if self._to_check():  # the run was stopped during a check
                 yield from self._check()
-            while self.step < request.steps and not self._enough():
+            while self.learner.step < request.steps and not self._enough():
                 yield
-                terms = self._one_step()
+                terms = self.learner.take_step()
                 if self._to_check():
                     yield from self._check()
-                if self.step % request.save_every == 0:
+                if self.learner.step % request.save_every == 0:
                     self._save_state()
-                self._report("training", self.step, request.steps, sum(terms.values()), terms)
+                self._report("training", self.learner.step, request.steps, sum(terms.values()), terms)
         except GeneratorExit:
             self._save_state()
             raise
 
     def _to_check(self) -> bool:
         """Return whether the network is due to be checked and has not been."""
-        due = self.step % self.request.check_every == 0 or self.step == self.request.steps
-        return due and self.checked < self.step
+        due = self.learner.step % self.request.check_every == 0 or self.learner.step == self.request.steps
+        return due and self.checked < self.learner.step
 
     def _enough(self) -> bool:
         """Return whether time or patience is used up."""
-        out_of_time = self.request.seconds is not None and self.seconds >= self.request.seconds
+        out_of_time = self.request.seconds is not None and self.learner.seconds >= self.request.seconds
         return out_of_time or (bool(self.sets.held_out) and self.selection.worse >= self.request.patience)
 
     def _prepare(self) -> Iterator[None]:
@@ -319,44 +273,25 @@ class Finetuner:
 
         def prepare(tile: Tile) -> NDArray[np.int64]:
             self.network.prepare(tile)
-            return self._loss.count_classes(tile) if tile in learned else self._loss.no_classes
+            return self.learner.loss.count_classes(tile) if tile in learned else self.learner.loss.no_classes
 
-        counts, done = self._loss.no_classes, 0
+        counts, done = self.learner.loss.no_classes, 0
         for group in self.side_by_side.groups(tiles):
             yield
             counts = counts + sum(self.side_by_side.map(prepare, group))
             done += len(group)
             self._report("preparing", done, len(tiles))
-        self._loss.weigh_classes(counts)
-
-    def _one_step(self) -> dict[str, float]:
-        """Take an optimizer step and return the terms of the loss."""
-        request = self.request
-        started = time.perf_counter()
-        spent = 0.0 if request.seconds is None else self.seconds / request.seconds
-        self.optimizer.learning_rate = request.learning_rate * schedule(self.step, request.steps, spent)
-        gradients, terms = self._loss.gradients(draw_tiles(request, self.sets, self._pixels, self.step))
-
-        def update() -> None:
-            for gradient, (name, parameter) in zip(gradients, self.network.learning.items(), strict=True):
-                if gradient is not None:
-                    gradient += request.pull * (parameter.detach() - self.network.parent[name])
-            self.optimizer.step(gradients)
-
-        self.side_by_side.alone(update)
-        self.step += 1
-        self.seconds += time.perf_counter() - started
-        return terms
+        self.learner.loss.weigh_classes(counts)
 
     # -- measure ---------------------------------------------------------------------------------------------------
 
     def _check(self) -> Iterator[None]:
         """Measure the network, weigh the trust in the parent, and keep the weights if they are the best so far."""
         self.now = yield from self.measure.measure(self.network, whole=False)
-        self.measured_at = self.checked = self.step
+        self.measured_at = self.checked = self.learner.step
         figures = BeforeAfter(self.before, self.now)
-        self._loss.trust = [figures.trust.get(i, figures.mean_trust) for i in range(len(self.sets.splits))]
-        self.selection.consider(figures, self.step, self.network.learning)
+        self.learner.loss.trust = [figures.trust.get(i, figures.mean_trust) for i in range(len(self.sets.splits))]
+        self.selection.consider(figures, self.learner.step, self.network.learning)
 
     def _report(
         self,
@@ -375,7 +310,7 @@ class Finetuner:
             self.before,
             self.now,
             self.measured_at,
-            self.seconds,
+            self.learner.seconds,
             tuple(self.sets.notes),
         )
         self._watch(progress)
@@ -383,11 +318,11 @@ class Finetuner:
     # -- end -------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> Generator[None, None, FinetuneResult]:
-        if self.step % self.request.save_every:
+        if self.learner.step % self.request.save_every:
             self._save_state()
-        if self.checked < self.step:
+        if self.checked < self.learner.step:
             yield from self._check()
-        self._set_weights(self.selection.weights)
+        self.learner.set_weights(self.selection.weights)
         self.side_by_side.alone(lambda: round_as_stored(self.model))
         self._report("measuring", 0, 1)
         said = self.measure.hints
@@ -406,7 +341,7 @@ class Finetuner:
             images=self._inputs.images,
             corrections=self.data_hash,
             steps=self.selection.step,
-            seconds=self.seconds,
+            seconds=self.learner.seconds,
             where=(self.device, self.network.precision),
             domain=self._inputs.domain,
             notes=self.sets.notes,

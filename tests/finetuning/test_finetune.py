@@ -116,7 +116,7 @@ def test_held_out_corrections_are_not_learnt_from(corrected, request_for, tmp_pa
     for run in (tuner, other):
         list(run._prepare())
         for _ in range(3):
-            run._one_step()
+            run.learner.take_step()
     assert same(tuner.model.state_dict(), other.model.state_dict())
 
 
@@ -205,11 +205,11 @@ def test_a_state_of_other_settings_or_corrections_is_not_taken_up(request_for):
     stop = []
     with pytest.raises(Cancelled):
         finetune(request, watch=lambda n: stop.append(1) if n.done == 2 else None, cancelled=lambda: len(stop) > 1)
-    assert Finetuner(request).step > 0
-    assert Finetuner(request.model_copy(update={"near": 0.7})).step == 0
-    assert Finetuner(request.model_copy(update={"cache_megabytes": 0})).step > 0
+    assert Finetuner(request).learner.step > 0
+    assert Finetuner(request.model_copy(update={"near": 0.7})).learner.step == 0
+    assert Finetuner(request.model_copy(update={"cache_megabytes": 0})).learner.step > 0
     state_path(request.out).write_bytes(b"half a file")
-    assert Finetuner(request).step == 0
+    assert Finetuner(request).learner.step == 0
 
 
 def test_paused_runs_wait(request_for):
@@ -260,11 +260,11 @@ def figures(right, agreement):
 def test_the_last_weights_that_the_gate_lets_pass_are_taken(request_for, measured, taken):
     tuner = Finetuner(request_for())
     tuner.before = figures(50, 1.0)
-    for tuner.step, (right, agreement) in enumerate(measured, 1):
+    for tuner.learner.step, (right, agreement) in enumerate(measured, 1):
         for parameter in tuner.network.learning.values():
-            parameter.data.fill_(tuner.step)
+            parameter.data.fill_(tuner.learner.step)
         tuner.selection.consider(
-            BeforeAfter(tuner.before, figures(right, agreement)), tuner.step, tuner.network.learning
+            BeforeAfter(tuner.before, figures(right, agreement)), tuner.learner.step, tuner.network.learning
         )
     assert tuner.selection.step == taken
     assert all(bool((w == taken).all()) for w in tuner.selection.weights.values())

@@ -28,10 +28,10 @@ def test_training_scenes_are_held_to_the_founder_and_the_image_to_the_parent(req
     training = [tile for tile in tuner.sets.replay if tile.source > 0]
     assert training
     for tile in training:
-        assert torch.equal(tuner._loss._held_to(tile), first.network.parents_prediction(tile))
-        assert not torch.equal(tuner._loss._held_to(tile), tuner.network.parents_prediction(tile))
+        assert torch.equal(tuner.learner.loss._held_to(tile), first.network.parents_prediction(tile))
+        assert not torch.equal(tuner.learner.loss._held_to(tile), tuner.network.parents_prediction(tile))
     for tile in tuner.sets.corrected:
-        assert torch.equal(tuner._loss._held_to(tile), tuner.network.parents_prediction(tile))
+        assert torch.equal(tuner.learner.loss._held_to(tile), tuner.network.parents_prediction(tile))
     alone = tmp_path / "alone"
     alone.mkdir()
     moved = parent.rename(alone / "elsewhere.safetensors")

@@ -162,7 +162,7 @@ def test_a_run_over_two_images_resumes_and_names_both(request_for, second, corre
     for image, _ in request.pairs:
         (cut,) = find_cut([Path(request.out).parent], image)
         assert (cut.request, cut.saved) == (request, True)
-    assert Finetuner(request).step > 0
+    assert Finetuner(request).learner.step > 0
     result = finetune(request)
     if not result.kept:
         fingerprints = [image["fingerprint"] for image in read_card(candidate_path(request.out)).learned_images]
