@@ -25,8 +25,8 @@ def founder_entry(card: Card) -> dict[str, str] | None:
     """
     if "finetuning" not in card.provenance:
         return None
-    entry = card.provenance.get("founder") or card.provenance.get("parent") or {}
-    return entry if {"name", "hash"} <= set(entry) else None
+    entries = (card.provenance.get(key) or {} for key in ("founder", "parent"))
+    return next((entry for entry in entries if {"name", "hash"} <= entry.keys()), None)
 
 
 def founder_of(checkpoint: Path, card: Card) -> Path | None:

@@ -152,7 +152,7 @@ def _families(found: dict[str, tuple[Path, Card]]) -> list[Kin]:
     names = {one: path.name.removesuffix(CANDIDATE_SUFFIX).removesuffix(SUFFIX) for one, (path, _) in found.items()}
     for one, (_, card) in found.items():
         parent = card.provenance.get("parent") or {}
-        if {"name", "hash"} <= set(parent):
+        if {"name", "hash"} <= parent.keys():
             children.setdefault(parent["hash"], []).append(one)
             names.setdefault(parent["hash"], parent["name"])
 

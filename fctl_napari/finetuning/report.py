@@ -145,7 +145,7 @@ def domain_of_child(parent: Card, image: Pyramid, parts: Split) -> Domain:
         fingerprint=identity,
         regions=tuple(dict.fromkeys([*earlier.learned, *plain_boxes(parts.training)])),
         corrected=True,
-        held_out=plain_boxes(parts.held_out),
+        held_out=tuple(dict.fromkeys([*plain_boxes(parts.held_out), *earlier.held_out])),
     )
     size, colors, sizes = ground_size(image), known.colors, known.pixel_size
     if colors is not None:

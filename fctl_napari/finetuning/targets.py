@@ -81,7 +81,8 @@ def split_together(
 
     A class counts as one class in all images. See ``split``. What the parent has learned from is not held out, as it
     knows that already, and a network that is as good elsewhere would look no better there. What was held out from it
-    stays held out, and of the regions that are new to it the share is.
+    stays held out. Of the regions that are new to it as many are held out as the share of all asks for, half of them at
+    most.
 
     Parameters
     ----------
@@ -123,12 +124,13 @@ def split_together(
     kept = [i for i in named if i in held_out]
     new = [i for i in named if i not in learned and i not in kept]
     chosen = _choose(kept, len(kept), classes, owners, left)
-    count = round(share * len(new)) if chosen else _at_least(new, share, owners)
-    chosen |= _choose(new, min(count, len(new) - 1), classes, owners, left, chosen)
+    count = _at_least(named, share, owners)
+    most = len(new) // 2 if learned else len(new) - 1  # of what is new, some is learned
+    chosen |= _choose(new, min(count - len(chosen), most), classes, owners, left, chosen)
     note_on_known = ""
     if not chosen and len(new) < len(named):
         newest_last = sorted(named, key=new.__contains__)
-        chosen = _choose(newest_last, min(_at_least(named, share, owners), len(named) - 1), classes, owners, left)
+        chosen = _choose(newest_last, min(count, len(named) - 1), classes, owners, left)
         note_on_known = KNOWN if chosen & learned else ""
     judged = {name for i in chosen for name in classes[i]}
     splits = []
@@ -193,7 +195,7 @@ def _choose(
 
 
 def plain_boxes(boxes: Iterable[IntWindow]) -> tuple[IntWindow, ...]:
-    """Return boxes without their classes.
+    """Return boxes without their classes, and without those that are all not sure.
 
     Parameters
     ----------
@@ -203,9 +205,10 @@ def plain_boxes(boxes: Iterable[IntWindow]) -> tuple[IntWindow, ...]:
     Returns
     -------
     tuple of IntWindow
-        The same.
+        The boxes.
     """
-    return tuple((y0, x0, y1, x1) for y0, x0, y1, x1 in boxes)
+    named = [box for box in boxes if not isinstance(box, CorrectedBox) or box.classes]
+    return tuple((y0, x0, y1, x1) for y0, x0, y1, x1 in named)
 
 
 def _note_on_unjudged(judged: Sequence[str], others: Sequence[str], *, again: bool) -> str:

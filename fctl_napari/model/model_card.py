@@ -28,6 +28,10 @@ HEADLINE = {"miou": "mIoU", "f1": "F1", "accuracy": "accuracy", "context_relianc
 """Figures that fit in a line: names for people by their keys in a model card."""
 
 
+TABLES = ("data", "finetuning", "founder", "head", "imported", "parent", "training")
+"""Entries of a card's provenance that hold entries themselves."""
+
+
 class Card(BaseModel):
     """Model card of a checkpoint.
 
@@ -64,6 +68,9 @@ class Card(BaseModel):
                 f"the class table has {count_of(len(self.classes.scored), 'scored class')}, the network "
                 f"{self.config.classes}"
             )
+        for name in TABLES:
+            if not isinstance(self.provenance.get(name) or {}, dict):
+                raise ValueError(f"provenance: {name} is no table")
         return self
 
     @property

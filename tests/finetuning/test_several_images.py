@@ -118,6 +118,17 @@ def test_what_was_held_out_stays_held_out():
     assert note == ""
 
 
+def test_small_rounds_hold_out_their_share_in_the_end():
+    everything = boxes_of([list("rb" * 15)])[0]
+    known = LearnedRegions()
+    for count in range(6, 31, 2):
+        (sides,), _ = split_together([everything[:count]], 0.2, 0, [known])
+        new = {tuple(box) for box in everything[count - 2 : count]}
+        assert new & {tuple(box) for box in sides.training}, "of what is new, some is learned"
+        known = LearnedRegions(tuple(map(tuple, sides.training)), tuple(map(tuple, sides.held_out)))
+    assert len(known.held_out) == 6
+
+
 def test_tiles_are_of_all_images(request_for, second):
     tuner = Finetuner(request_for(further=(second,)))
     sets = tuner.sets

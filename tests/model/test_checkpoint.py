@@ -257,3 +257,11 @@ def test_of_two_that_write_a_new_checkpoint_one_is_told(tmp_path: Path) -> None:
     assert "" in told
     assert told - {""} == {read_card(path).name}
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_card_whose_entries_are_of_other_kinds_is_one_sentence(tmp_path: Path) -> None:
+    model, card = load_checkpoint(builtin_checkpoints()["earth"])
+    broken = card.model_copy(update={"provenance": card.provenance | {"founder": 5}})
+    path = save_checkpoint(tmp_path / "broken.safetensors", model, broken)
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors: .*founder is no table"):
+        read_card(path)

@@ -312,6 +312,9 @@ class HeadFitter:
         }
         name = PurePath(image.path or image.name).name
         boxes = plain_boxes([*self.split.training, *self.split.held_out])
+        of_base = seen_images(self._parent)
+        if self._parent.config.light:
+            of_base = of_base[:-1]  # the last one is of the strokes of its head, which is left out
         seen = SeenImage(name=name, fingerprint=facts["fingerprint"], regions=boxes, corrected=True)
         return Card(
             name=request.name,
@@ -320,7 +323,7 @@ class HeadFitter:
             classes=self.table,
             provenance=without_folders(provenance),
             figures=figures,
-            domain=self._base.domain.model_copy(update={"images": (*seen_images(self._parent), seen)}),
+            domain=self._base.domain.model_copy(update={"images": (*of_base, seen)}),
         )
 
 
