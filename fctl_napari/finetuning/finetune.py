@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from fctl_napari.exceptions import Cancelled, ConfigError
 from fctl_napari.finetuning.candidates import candidate_path, features_path, keep
 from fctl_napari.finetuning.correction_sources import CorrectionSource
-from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.inputs import open_inputs
 from fctl_napari.finetuning.judging.evaluation import Measure
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.judging.selection import Selection
-from fctl_napari.finetuning.learner import Learner
 from fctl_napari.finetuning.parent import load_parent
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
 from fctl_napari.finetuning.report import card_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
+from fctl_napari.finetuning.steps.feature_cache import FeatureCache
+from fctl_napari.finetuning.steps.learner import Learner
+from fctl_napari.finetuning.steps.side_by_side import SideBySide
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.free_path import check_free

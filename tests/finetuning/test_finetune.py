@@ -22,7 +22,7 @@ from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.judging.evidence import ClassProbability
 from fctl_napari.finetuning.judging.gate import BeforeAfter, Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
-from fctl_napari.finetuning.schedule import schedule
+from fctl_napari.finetuning.steps.schedule import schedule
 from fctl_napari.finetuning.targets import only
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fctl_napari.evaluation.cost import count_flops, count_parameters
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.steps.tile_network import TileNetwork
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.baselines.glnet import GlobalLocal

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.steps.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint

@@ -12,9 +12,9 @@ from fctl_napari.evaluation.unclear_classes import hints_on
 from fctl_napari.exceptions import InputError
 from fctl_napari.finetuning.judging.evidence import ClassProbability
 from fctl_napari.finetuning.judging.gate import Count, Figures
-from fctl_napari.finetuning.side_by_side import SideBySide
+from fctl_napari.finetuning.steps.side_by_side import SideBySide
+from fctl_napari.finetuning.steps.tile_network import TileNetwork
 from fctl_napari.finetuning.targets import only
-from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
 from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth, as_classes
 from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over

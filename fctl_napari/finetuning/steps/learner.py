@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fctl_napari.finetuning.adam import Adam
-from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.founder import founder_of
 from fctl_napari.finetuning.parent import Parent
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.finetuning.schedule import schedule
-from fctl_napari.finetuning.side_by_side import SideBySide
-from fctl_napari.finetuning.tile_loss import TileLoss
-from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.steps.adam import Adam
+from fctl_napari.finetuning.steps.feature_cache import FeatureCache
+from fctl_napari.finetuning.steps.schedule import schedule
+from fctl_napari.finetuning.steps.side_by_side import SideBySide
+from fctl_napari.finetuning.steps.tile_loss import TileLoss
+from fctl_napari.finetuning.steps.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import TileSets, draw_tiles
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.network import Network

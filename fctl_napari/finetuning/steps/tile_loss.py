@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari.finetuning.correction_sources import NOTHING
-from fctl_napari.finetuning.feature_cache import Arrays
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.finetuning.side_by_side import SideBySide
-from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.steps.feature_cache import Arrays
+from fctl_napari.finetuning.steps.side_by_side import SideBySide
+from fctl_napari.finetuning.steps.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss

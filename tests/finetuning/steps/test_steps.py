@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from fctl_napari.finetuning.adam import Adam
-from fctl_napari.finetuning.side_by_side import SideBySide
+from fctl_napari.finetuning.steps.adam import Adam
+from fctl_napari.finetuning.steps.side_by_side import SideBySide
 from fctl_napari.model.batch_norms import fold_batch_norms
 
 
@@ -39,7 +39,7 @@ def test_adam_is_torchs_to_the_bit_and_takes_its_saved_state_up() -> None:
 
 def test_a_run_does_not_load_torchs_compiler() -> None:
     code = (
-        "import sys, torch; from fctl_napari.finetuning.adam import Adam; import fctl_napari.finetuning.finetune;"
+        "import sys, torch; from fctl_napari.finetuning.steps.adam import Adam; import fctl_napari.finetuning.finetune;"
         "Adam([torch.zeros(2)]).step([torch.ones(2)]); print('torch._dynamo' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False"]

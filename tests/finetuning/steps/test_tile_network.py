@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.request import HEADS
-from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.steps.feature_cache import FeatureCache
+from fctl_napari.finetuning.steps.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint

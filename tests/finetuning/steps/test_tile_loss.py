@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fctl_napari.finetuning.finetune import Finetuner
-from fctl_napari.finetuning.tile_loss import TileLoss
+from fctl_napari.finetuning.steps.tile_loss import TileLoss
 
 
 def test_trust_weighs_what_holds_the_corrected_image_and_not_the_training_scenes(request_for) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fctl_napari.exceptions import ConfigError
-from fctl_napari.finetuning.feature_cache import Arrays, FeatureCache
+from fctl_napari.finetuning.steps.feature_cache import Arrays, FeatureCache
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.finetuning.trainable_parameters import parameters_of
 from fctl_napari.imagery.chunk_cache import with_chunk_cache

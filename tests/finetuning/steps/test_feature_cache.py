@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from fctl_napari.finetuning.feature_cache import FeatureCache
+from fctl_napari.finetuning.steps.feature_cache import FeatureCache
 
 
 def arrays(seed):

@@ -1,0 +1,1 @@
+"""Steps of a fine-tuning: network, loss and optimizer."""
