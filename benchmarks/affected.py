@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from annotator import strokes
-from learn import Case, aerial, earth, inside
+from corrected_scenes import Case, aerial, earth
+from learn import inside
 
 from fctl_napari.finetuning.affected_tiles import affected_cells
 from fctl_napari.finetuning.correction_sources import LabelCorrections

@@ -19,6 +19,7 @@ from typing import Any
 import learn
 import numpy as np
 from annotator import strokes as annotate
+from corrected_scenes import earth
 
 from fctl_napari.correcting.corrections import Corrections
 from fctl_napari.finetuning.affected_tiles import affected_cells
@@ -44,7 +45,7 @@ def round_seconds(strokes: int, seed: int, device: str = "auto", **settings: Any
 
     The view and all affected tiles are counted from the end of fine-tuning, the last from the strokes.
     """
-    case = learn.earth("test")
+    case = earth("test")
     image = open_image(case.image)
     with tempfile.TemporaryDirectory() as name, Engine() as engine:
         folder = Path(name)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 from annotator import strokes
-from learn import Case, aerial, earth, inside, mean_iou
+from corrected_scenes import Case, aerial, earth
+from learn import inside, mean_iou
 from numpy.typing import NDArray
 from skimage.measure import label
 
